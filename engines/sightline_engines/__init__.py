@@ -1,0 +1,1 @@
+"""Detect objects in pictures: types, wire format, engines."""

@@ -1,0 +1,79 @@
+"""Errors that engines raise; each message says what was found and how to fix it.
+
+SightlineError
+├── WireError          a message that breaks the wire format
+├── PictureError       bytes that are no picture we take
+│   ├── PictureFormatError    not one of the accepted formats
+│   ├── PictureTooLargeError  more bytes or pixels than the limit
+│   └── PictureCorruptError   the right format, but damaged
+├── ClipError          a video file that can't be read
+├── ModelFileError     a model file that is unsupported, ambiguous or damaged
+├── ProviderError      an engine, provider or device that was asked for and isn't there
+└── EngineError        an engine that failed while it ran
+"""
+
+from typing import ClassVar
+
+
+class SightlineError(Exception):
+    """Base of all errors meant for a person; `code` is stable, the text may change."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class WireError(SightlineError):
+    """A message doesn't follow the wire format."""
+
+    code = "bad_message"
+
+
+class PictureError(SightlineError):
+    """Bytes that can't be taken as a picture."""
+
+    code = "bad_picture"
+
+
+class PictureFormatError(PictureError):
+    """The bytes are not of an accepted format."""
+
+    code = "unsupported_format"
+
+
+class PictureTooLargeError(PictureError):
+    """The picture has more bytes or pixels than the limit."""
+
+    code = "too_large"
+
+
+class PictureCorruptError(PictureError):
+    """The picture's header is fine, its pixels can't be decoded."""
+
+    code = "corrupt_picture"
+
+
+class ClipError(SightlineError):
+    """A video file can't be opened or holds no picture."""
+
+    code = "bad_clip"
+
+
+class ModelFileError(SightlineError):
+    """A model file is unsupported, ambiguous or damaged."""
+
+    code = "bad_model"
+
+
+class ProviderError(SightlineError):
+    """An engine or device was asked for by name and isn't available here."""
+
+    code = "engine_unavailable"
+
+
+class EngineError(SightlineError):
+    """The engine failed while it ran a batch."""
+
+    code = "engine_failed"

@@ -1,0 +1,233 @@
+"""The types that a frame flows through, from camera to drawn box.
+
+Arrays keep one convention everywhere: pictures are (H, W, 3) uint8 BGR; boxes are
+`xyxy` in pixels of the source picture, origin top left; sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR
+Tensor: TypeAlias = NDArray[np.uint8]  # (N, h, w, 3) BGR, letterboxed; engines normalise
+RawOutput: TypeAlias = tuple[NDArray[np.float32], ...]  # as the model returns it, first axis N
+
+
+class Family(StrEnum):
+    """How a detector's raw output is laid out."""
+
+    YOLOX = "yolox"  # (N, A, 5+C): raw grid offsets, objectness, class scores
+    YOLOV5 = "yolov5"  # (N, A, 5+C): xywh in input pixels, objectness, class scores
+    YOLOV8 = "yolov8"  # (N, 4+C, A): xywh in input pixels, class scores
+    END2END = "end2end"  # (N, K, 6): xyxy in input pixels, score, class; no NMS needed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one stream, on its way to the detector."""
+
+    stream: str
+    seq: int
+    captured_us: int  # the sender's clock; only echoed
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """What maps boxes from the network's input back to the source picture.
+
+    input = source * (scale_x, scale_y) + (pad_x, pad_y). The two scales differ by the
+    rounding of the resized picture to whole pixels.
+    """
+
+    scale_x: float
+    scale_y: float
+    pad_x: int
+    pad_y: int
+    width: int  # of the source picture
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Pictures made ready for one engine call."""
+
+    tensor: Tensor
+    letterboxes: tuple[Letterbox, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Parallel arrays of one length n, best score first."""
+
+    xyxy: NDArray[np.float32]  # (n, 4) source pixels
+    score: NDArray[np.float32]  # (n,) in 0..1
+    class_id: NDArray[np.int32]  # (n,)
+    track_id: NDArray[np.int32] | None = None  # (n,)
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        if self.xyxy.shape != (n, 4):
+            raise ValueError(f"xyxy must be (n, 4), got {self.xyxy.shape}")
+        for name in ("score", "class_id", "track_id"):
+            array = getattr(self, name)
+            if array is not None and array.shape != (n,):
+                raise ValueError(f"{name} must be ({n},), got {array.shape}")
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no detections."""
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+        )
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
+        track_id = None if self.track_id is None else self.track_id[index]
+        return Detections(self.xyxy[index], self.score[index], self.class_id[index], track_id)
+
+    def to_dicts(self, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Return one JSON-ready object a detection; pixels to 0.01, scores to 0.0001."""
+        rows: list[dict[str, Any]] = []
+        for i, (box, score, class_id) in enumerate(
+            zip(self.xyxy.tolist(), self.score.tolist(), self.class_id.tolist(), strict=True)
+        ):
+            row = {
+                "xyxy": [round(v, 2) for v in box],
+                "score": round(score, 4),
+                "class_id": class_id,
+                "class_name": labels[class_id] if class_id < len(labels) else str(class_id),
+            }
+            if self.track_id is not None:
+                row["track_id"] = int(self.track_id[i])
+            rows.append(row)
+        return rows
+
+    @classmethod
+    def from_dicts(cls, rows: list[dict[str, Any]]) -> Self:
+        """Read what `to_dicts` wrote."""
+        if not rows:
+            return cls.empty()
+        tracked = "track_id" in rows[0]
+        return cls(
+            np.array([r["xyxy"] for r in rows], np.float32),
+            np.array([r["score"] for r in rows], np.float32),
+            np.array([r["class_id"] for r in rows], np.int32),
+            np.array([r["track_id"] for r in rows], np.int32) if tracked else None,
+        )
+
+    def to_supervision(self, labels: tuple[str, ...]) -> Any:
+        """Return `supervision.Detections` (that package must be installed)."""
+        import supervision as sv
+
+        names = np.array([labels[c] if c < len(labels) else str(c) for c in self.class_id])
+        return sv.Detections(
+            xyxy=self.xyxy,
+            confidence=self.score,
+            class_id=self.class_id.astype(int),
+            tracker_id=None if self.track_id is None else self.track_id.astype(int),
+            data={"class_name": names},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a frame's time went, in milliseconds; infer is its batch's whole run."""
+
+    decode: float = 0.0
+    queue: float = 0.0
+    preprocess: float = 0.0
+    infer: float = 0.0
+    postprocess: float = 0.0
+    total: float = 0.0  # from the bytes' arrival to the answer
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What answered: shown wherever a result is shown."""
+
+    name: str
+    version: str
+    engine: str  # "openvino", "onnxruntime", …
+    precision: str  # "fp32", "fp16", "int8"
+    device: str  # "CPU", "CUDA:0", …
+    fallback: str | None = None  # why this engine and not a better one; None: first choice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The answer to one frame."""
+
+    seq: int
+    captured_us: int
+    size_wh: tuple[int, int]
+    detections: Detections
+    timings: Timings
+    model: ServedModel
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How the family was trained to see a picture."""
+
+    color: Literal["bgr", "rgb"] = "rgb"
+    scale: float = 1 / 255  # multiplies 0..255
+    letterbox: Literal["centre", "topleft"] = "centre"
+    pad: int = 114  # grey level around the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocess:
+    """Thresholds used when a caller names none."""
+
+    conf: float = 0.25
+    iou: float = 0.45
+    max_detections: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything needed to run a model file; written beside it as a sidecar."""
+
+    name: str
+    path: Path
+    family: Family
+    input_size_wh: tuple[int, int]
+    labels: tuple[str, ...]
+    version: str = "1"
+    task: Literal["detect"] = "detect"
+    precision: str = "fp32"
+    static_batch: int | None = None  # None: any batch size
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    postprocess: Postprocess = field(default_factory=Postprocess)
+    licence: str = "unknown"
+    source: str = ""
+    sha256: str = ""
+
+
+class Engine(Protocol):
+    """Runs one model; one implementation a runtime, no inheritance between them.
+
+    `infer` may be called from one thread at a time.
+    """
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def served(self) -> ServedModel: ...
+
+    def infer(self, tensor: Tensor) -> RawOutput:
+        """Run a batch of 1..n pictures; raises EngineError when the runtime fails."""
+        ...
+
+    def close(self) -> None: ...
