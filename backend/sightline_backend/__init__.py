@@ -1,0 +1,1 @@
+"""Serve detections over HTTP and WebSocket, and the `sightline` command."""

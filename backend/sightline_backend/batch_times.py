@@ -1,0 +1,76 @@
+"""How long an engine takes for a batch of each size: measured once, then kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Estimate:
+    mean_s: float
+    deviation_s: float
+
+
+class BatchTimes:
+    """Running mean and deviation of engine time by batch size.
+
+    Smoothed as TCP smooths round-trip times (RFC 6298): a static-shape detector's time is
+    predictable, and what isn't shows up in the deviation.
+    """
+
+    def __init__(self, measured_s: Mapping[int, float]) -> None:
+        """Start from times in seconds measured when the engine loaded; size 1 is required."""
+        if 1 not in measured_s or any(s < 1 or t < 0 for s, t in measured_s.items()):
+            raise ValueError(f"times need size 1 and no negatives, got {dict(measured_s)}")
+        self._known = {size: _Estimate(t, 0.0) for size, t in sorted(measured_s.items())}
+
+    @property
+    def largest(self) -> int:
+        """The largest batch that was measured; none larger is ever formed."""
+        return max(self._known)
+
+    def observe(self, size: int, seconds: float) -> None:
+        """Take one more run into account."""
+        known = self._known.get(size)
+        if known is None:
+            self._known[size] = _Estimate(seconds, 0.0)
+            self._known = dict(sorted(self._known.items()))
+            return
+        error = seconds - known.mean_s
+        known.deviation_s += (abs(error) - known.deviation_s) / 4
+        known.mean_s += error / 8
+
+    def mean(self, size: int) -> float:
+        """Return the expected seconds of a batch; sizes never run are interpolated."""
+        return self._between(size, 0.0)
+
+    def cautious(self, size: int) -> float:
+        """Return seconds that most runs stay under: the mean and twice the deviation."""
+        return self._between(size, 2.0)
+
+    def best_size(self) -> int:
+        """Return the smallest size within 5 % of the best frames per second.
+
+        Where batching gains nothing, as on most CPUs, this is 1 and no frame ever waits
+        for another.
+        """
+        per_frame = {size: known.mean_s / size for size, known in self._known.items()}
+        enough = min(per_frame.values()) * 1.05
+        return next(size for size, seconds in per_frame.items() if seconds <= enough)
+
+    def _between(self, size: int, deviations: float) -> float:
+        def at(known_size: int) -> float:
+            known = self._known[known_size]
+            return known.mean_s + deviations * known.deviation_s
+
+        if size in self._known:
+            return at(size)
+        below = max((s for s in self._known if s < size), default=None)
+        above = min((s for s in self._known if s > size), default=None)
+        if below is None or above is None:
+            nearest = above if below is None else below
+            assert nearest is not None  # noqa: S101  there is always size 1
+            return at(nearest) * size / nearest
+        share = (size - below) / (above - below)
+        return at(below) + share * (at(above) - at(below))
