@@ -1,0 +1,69 @@
+"""Errors of the server, and the HTTP status of every error a client can meet."""
+
+from __future__ import annotations
+
+from sightline_engines.errors import SightlineError
+
+
+class Refused(SightlineError):
+    """The server has all it can take; trying again after `retry_after_s` may do."""
+
+    code = "busy"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownModelError(SightlineError):
+    """A model was asked for that the store doesn't have."""
+
+    code = "unknown_model"
+
+
+class UnknownClassError(SightlineError):
+    """A class was asked for that the model doesn't know."""
+
+    code = "unknown_class"
+
+
+class NoRoomForModelError(SightlineError):
+    """Another model can't be loaded while all loaded ones are in use."""
+
+    code = "no_room_for_model"
+
+
+class DetectionFailed(SightlineError):
+    """A batch ended with a failure; it keeps the failure's own code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]  # a class constant elsewhere
+
+
+class PortTakenError(SightlineError):
+    """The server can't listen where it was told to."""
+
+    code = "port_taken"
+
+
+_STATUS = {
+    "bad_message": 400,
+    "unknown_model": 404,
+    "timeout": 408,
+    "too_large": 413,
+    "unsupported_format": 415,
+    "bad_picture": 422,
+    "corrupt_picture": 422,
+    "bad_model": 422,
+    "unknown_class": 422,
+    "busy": 503,
+    "closing": 503,
+    "no_room_for_model": 503,
+    "engine_unavailable": 503,
+}
+
+
+def status_of(code: str) -> int:
+    """Return the HTTP status of an error's code; 500 for what is the server's own fault."""
+    return _STATUS.get(code, 500)
