@@ -83,9 +83,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Self:
         """Return no detections."""
-        return cls(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-        )
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -212,6 +210,7 @@ class ModelSpec:
     licence: str = "unknown"
     source: str = ""
     sha256: str = ""
+    notes: tuple[str, ...] = ()  # what the file didn't say and was assumed, for a person to read
 
 
 class Engine(Protocol):

@@ -1,0 +1,62 @@
+# `make help` lists what there is. PYTHON=python3.12 make install takes another Python.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ../shared/data
+MEMBERS := engines/pyproject.toml backend/pyproject.toml frontend/pyproject.toml monitoring/pyproject.toml
+# One file of pins for every system and every Python from 3.11 on.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make pins"
+OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev run test lint format build pins torch bench-live train-default eval-default
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## make .venv with the `sightline` command in it; at once when nothing changed
+	@$(PYTHON) scripts/install.py
+
+dev: ## the same, and what the tests and linters need
+	@$(PYTHON) scripts/install.py --dev
+
+run: install ## start Sightline (BACKEND_PORT=8000 FRONTEND_PORT=8501 move it)
+	@$(BIN)/sightline up
+
+test: dev ## run every test
+	$(BIN)/pytest
+
+lint: dev ## what CI checks before the tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev ## tidy the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+build: dev ## make the wheels, in dist/
+	@for name in engines monitoring backend frontend; do \
+		$(BIN)/uv build --quiet --no-sources --wheel --out-dir dist $$name || exit 1; done
+	@ls dist/*.whl
+
+bench-live: dev ## measure capture-to-box in a real headless Chromium, as a table
+	$(BIN)/python -m benchmarks.live
+
+train-default: dev torch ## train the model that ships (DATA=folder; goes on where it stopped)
+	$(BIN)/python -m sightline_training train --data $(DATA)
+
+eval-default: dev ## measure the model that ships on held-out pictures (DATA=folder)
+	$(BIN)/python -m sightline_training evaluate --data $(DATA)
+
+torch: dev # for training alone; pip, not uv: it finds the small CPU build where there is one
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install torch==2.13.0
+
+pins: dev ## write the pin files anew (UPGRADE=--upgrade takes newer versions)
+	printf 'pip\nuv>=0.9,<1\n' | $(COMPILE) $(UPGRADE) -o requirements-tools.txt -
+	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx --extra openvino --extra clips \
+		-o requirements.txt $(MEMBERS)
+	printf 'onnxruntime-gpu[cuda,cudnn]\n' | $(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu \
+		--extra openvino --extra clips -c requirements.txt -o requirements-gpu.txt $(MEMBERS) -
+	$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-dev.txt --group dev

@@ -1,0 +1,116 @@
+"""Build the server's app: its parts, its routes, and what stands before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.middleware import Middleware
+
+from sightline_backend.batcher import Batcher, BatchLimits
+from sightline_backend.cors import SameHostCors
+from sightline_backend.gate import MethodGate, UploadGate
+from sightline_backend.handlers import add_error_handlers
+from sightline_backend.models.store import ModelStore
+from sightline_backend.pool import EnginePool, LoadBatcher, Models
+from sightline_backend.routes import detect, health, live, metrics, models
+from sightline_backend.service import Service
+from sightline_backend.sessions import Sessions
+from sightline_backend.settings import Settings
+from sightline_backend.telemetry import Telemetry
+from sightline_backend.version import VERSION
+from sightline_engines.load import load_engine
+from sightline_engines.picture import PictureLimits
+from sightline_engines.types import Engine, ModelSpec
+from sightline_monitoring.metrics import LATENCY_BUCKETS_S, Metrics
+
+LoadEngine = Callable[[ModelSpec], Engine]
+
+_ABOUT = """
+Pictures and live video in, boxes out.
+
+* **A picture**: `POST /detect`.
+* **Live video**: the WebSocket `/ws/detect`, subprotocol `sightline.v1`. One connection is one
+  stream. The server greets with `hello`; the client sends one binary message a frame, a header
+  of 16 bytes (version, flags, age in ms, sequence number, capture time) and the encoded
+  picture, and JSON to change settings. Each frame is answered by exactly one `result`,
+  `dropped` or `error` with its sequence number.
+
+Every error is `{"error": {"code", "message"}}`: the code is stable, the message says what was
+found and how to fix it.
+"""
+
+
+def create_app(
+    settings: Settings, *, models: Models | None = None, load: LoadEngine | None = None
+) -> FastAPI:
+    """Return the app; its models load when it starts.
+
+    Tests pass `models` and `load` of their own in place of the store and the engines.
+    """
+    telemetry = Telemetry(Metrics())
+    pool = EnginePool(
+        models or ModelStore(settings.models_dir),
+        _loader(settings, load or _engine_loader(settings), telemetry),
+        settings.model,
+        settings.preload,
+        settings.max_models,
+    )
+    sessions = Sessions(settings.max_streams)
+    service = Service(settings, pool, sessions, telemetry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with pool:
+            yield
+            await sessions.stop(settings.shutdown_timeout_s)
+
+    app = FastAPI(
+        title="Sightline",
+        version=VERSION,
+        description=_ABOUT,
+        lifespan=lifespan,
+        middleware=[Middleware(UploadGate, settings), Middleware(SameHostCors, settings)],
+    )
+    app.state.service = service
+    telemetry.metrics.watch_streams(lambda: len(sessions))
+    telemetry.metrics.watch_engine(lambda: service.ready)
+    _add_routes(app)
+    _add_http_metrics(app, telemetry.metrics)
+    app.add_middleware(MethodGate)  # added last, so it comes first
+    return app
+
+
+def _engine_loader(settings: Settings) -> LoadEngine:
+    def load(spec: ModelSpec) -> Engine:
+        return load_engine(spec, settings.engine, device=settings.device, threads=settings.threads)
+
+    return load
+
+
+def _loader(settings: Settings, load: LoadEngine, telemetry: Telemetry) -> LoadBatcher:
+    limits = BatchLimits(
+        deadline_s=settings.deadline_ms / 1e3,
+        max_batch=settings.max_batch,
+        max_streams=settings.max_streams,
+        max_uploads=settings.max_uploads,
+        picture=PictureLimits(settings.max_upload_bytes, settings.max_pixels),
+    )
+    return lambda spec: Batcher(load(spec), limits, telemetry)
+
+
+def _add_routes(app: FastAPI) -> None:
+    for module in (detect, live, models, health, metrics):
+        app.include_router(module.router)
+    add_error_handlers(app)
+
+
+def _add_http_metrics(app: FastAPI, metrics_: Metrics) -> None:
+    instrumentator = Instrumentator(
+        excluded_handlers=["/metrics", "/health"], registry=metrics_.registry
+    )
+    instrumentator.instrument(
+        app, latency_lowr_buckets=LATENCY_BUCKETS_S, latency_highr_buckets=LATENCY_BUCKETS_S
+    )

@@ -1,0 +1,1 @@
+"""What `sightline doctor` looks at: one file a part of the machine."""

@@ -1,0 +1,36 @@
+"""The result of looking at one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How a thing is; FAIL keeps Sightline from working here."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing: what was found, and how to mend it where it isn't OK."""
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def ok(name: str, found: str) -> Check:
+    return Check(name, State.OK, found)
+
+
+def warn(name: str, found: str, mend: str) -> Check:
+    return Check(name, State.WARN, found, mend)
+
+
+def fail(name: str, found: str, mend: str) -> Check:
+    return Check(name, State.FAIL, found, mend)

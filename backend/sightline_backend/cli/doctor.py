@@ -1,0 +1,83 @@
+"""`sightline doctor`: what works on this machine, what doesn't, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightline_backend.cli.options import Device, Engine, Host, Model
+
+if TYPE_CHECKING:
+    from sightline_backend.cli.checks.check import Check
+    from sightline_backend.settings import Settings
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(  # noqa: PLR0913, PLR0917  each is an option of the command
+    backend_port: Annotated[
+        int | None, typer.Option(envvar="BACKEND_PORT", min=1, max=65535, help="The server's.")
+    ] = None,
+    frontend_port: Annotated[
+        int, typer.Option(envvar="FRONTEND_PORT", min=1, max=65535, help="The pages'.")
+    ] = 8501,
+    host: Host = None,
+    model: Model = None,
+    engine: Engine = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write it for programs.")] = False,
+) -> None:
+    """Check camera, ports, engines, model, server and WebRTC; the exit status is 1 on a failure."""
+    import json
+    from dataclasses import asdict
+
+    from sightline_backend.cli.configuration import read_settings
+
+    settings = read_settings(
+        host=host, port=backend_port, model=model, engine=engine, device=device
+    )
+    checks = list(_checks(settings, frontend_port))
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        _show(checks)
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+def _checks(settings: Settings, frontend_port: int) -> Iterator[Check]:
+    from sightline_backend.cli.checks import backend, camera, engine, ice, model, python
+    from sightline_backend.cli.ports import reachable
+    from sightline_backend.models.store import ModelStore
+
+    yield python.check_python()
+    store = ModelStore(settings.models_dir)
+    found, spec = model.check_model(store, settings.model)
+    yield found
+    yield from model.check_added(store)
+    yield engine.check_gpu()
+    yield from engine.check_choices()
+    if spec is not None:
+        yield engine.check_engine(settings, spec)
+    yield backend.check_backend(reachable(settings.host), settings.port)
+    yield backend.check_pages(reachable(settings.host), frontend_port)
+    yield camera.check_camera()
+    yield camera.check_secure_context(settings.host, frontend_port)
+    yield from ice.check_ice()
+
+
+def _show(checks: Sequence[Check]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from sightline_backend.cli.console import stdout
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for check in checks:
+        style = _STYLES[check.state]
+        table.add_row(Text(check.state, style), Text(check.name, "bold"), Text(check.found))
+        if check.mend:
+            table.add_row("", "", Text(f"→ {check.mend}", style))
+    stdout.print(table)

@@ -1,0 +1,1 @@
+"""The models on this machine, and those that can be fetched."""

@@ -1,0 +1,224 @@
+"""The models in memory: each with its engine and batcher, the least used one making room."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from sightline_backend.batcher import Batcher
+from sightline_backend.errors import NoRoomForModelError, UnknownModelError
+from sightline_engines.errors import EngineError, SightlineError
+from sightline_engines.types import Engine, ModelSpec
+
+LoadBatcher = Callable[[ModelSpec], Batcher]  # blocks; runs on a thread of its own
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Models(Protocol):
+    """The models that can be had, by name; both may read files."""
+
+    def list(self) -> Sequence[ModelSpec]: ...
+
+    def find(self, name_or_path: str) -> ModelSpec: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """One model in memory, or on its way there."""
+
+    ready: asyncio.Future[Batcher]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    leases: int = 0
+    used: int = 0  # when it was last asked for, in requests
+    task: asyncio.Task[None] | None = None
+
+
+class EnginePool:
+    """Hands out running batchers by model name; use as `async with EnginePool(…)`.
+
+    The default model stays; of the others, the least recently used one that nobody uses is
+    closed when a further one is asked for.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        load: LoadBatcher,
+        default: str,
+        preload: Sequence[str] = (),
+        capacity: int = 3,
+    ) -> None:
+        self._models = models
+        self._load = load
+        self._asked_default = default
+        self._preload = preload
+        self._capacity = capacity
+        self._places: dict[str, _Place] = {}
+        self._changing = asyncio.Lock()
+        self._requests = itertools.count(1)
+        self._default_spec: ModelSpec | None = None
+        self._default: Batcher | None = None
+
+    async def __aenter__(self) -> Self:
+        """Load the default and the preloaded models; raises what keeps one from loading."""
+        try:
+            self._default_spec = await asyncio.to_thread(self._models.find, self._asked_default)
+            self._default = await self.acquire(self._default_spec.name)
+            for name in self._preload:
+                self.release(await self.acquire(name))
+        except BaseException:
+            await self._close_all()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close every engine; what waits in one ends as closing."""
+        await self._close_all()
+
+    @property
+    def default(self) -> Batcher:
+        """The batcher that serves callers who name no model."""
+        if self._default is None:
+            raise RuntimeError("the pool is used before `async with`")
+        return self._default
+
+    @property
+    def ready(self) -> bool:
+        """Whether the default model takes frames."""
+        place = self._places.get(self._default_spec.name) if self._default_spec else None
+        return place is not None and place.ready.done() and not place.stop.is_set()
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Names of the models in memory."""
+        return frozenset(
+            name
+            for name, place in self._places.items()
+            if place.ready.done() and not place.stop.is_set()
+        )
+
+    async def specs(self) -> list[ModelSpec]:
+        """Return every model that can be asked for, the default first."""
+        listed = await asyncio.to_thread(self._models.list)
+        first = self.default.engine.spec
+        return [first, *(spec for spec in listed if spec.name != first.name)]
+
+    async def acquire(self, name: str | None) -> Batcher:
+        """Return a model's batcher, loading it if need be; `release` must follow.
+
+        Raises UnknownModelError, NoRoomForModelError or what kept the model from loading.
+        """
+        async with self._changing:
+            place = await self._place(name)
+            place.leases += 1
+            place.used = next(self._requests)
+        try:
+            return await asyncio.shield(place.ready)
+        except BaseException:
+            place.leases -= 1
+            raise
+
+    def release(self, batcher: Batcher) -> None:
+        """Give back what `acquire` returned."""
+        place = self._places.get(batcher.engine.spec.name)
+        if place is not None:
+            place.leases -= 1
+
+    @asynccontextmanager
+    async def using(self, name: str | None) -> AsyncIterator[Batcher]:
+        """Acquire a model's batcher for the length of a block."""
+        batcher = await self.acquire(name)
+        try:
+            yield batcher
+        finally:
+            self.release(batcher)
+
+    async def _place(self, name: str | None) -> _Place:
+        default = self._default_spec
+        if default is not None and name is None:
+            name = default.name
+        place = self._places.get(name or "")
+        if place is not None:
+            return place
+        if default is not None and name == default.name:
+            spec = default
+        else:
+            spec = await self._listed_spec(name or "")
+        await self._make_room()
+        place = _Place(asyncio.get_running_loop().create_future())
+        place.task = asyncio.create_task(self._run(spec, place), name=f"model {spec.name}")
+        self._places[spec.name] = place
+        return place
+
+    async def _listed_spec(self, name: str) -> ModelSpec:
+        # Never `find`: it takes paths too, and this name comes from a client.
+        listed = {spec.name: spec for spec in await asyncio.to_thread(self._models.list)}
+        if name not in listed:
+            names = dict.fromkeys([self.default.engine.spec.name, *listed])
+            raise UnknownModelError(
+                f"There is no model {name[:80]!r}. There are: {', '.join(names)}. "
+                "`sightline models add` and `sightline models pull` bring more."
+            )
+        return listed[name]
+
+    async def _make_room(self) -> None:
+        if len(self._places) < self._capacity:
+            return
+        idle = [(p.used, n) for n, p in self._places.items() if p.leases == 0 and p.ready.done()]
+        if not idle:
+            raise NoRoomForModelError(
+                f"{self._capacity} models are in memory and in use, which is the most this "
+                "server holds (SIGHTLINE_MAX_MODELS). Use one of them, or try again later."
+            )
+        _, name = min(idle)
+        await self._close(name)
+
+    async def _run(self, spec: ModelSpec, place: _Place) -> None:
+        """Hold one model from its loading to its end, in one task as `async with` needs."""
+        try:
+            async with await asyncio.to_thread(self._load, spec) as batcher:
+                log.info("model ready", model=spec.name, **_served(batcher.engine))
+                place.ready.set_result(batcher)
+                await place.stop.wait()
+            log.info("model closed", model=spec.name)
+        except SightlineError as error:
+            self._give_up(spec, place, error)
+        except Exception:  # a runtime's own error; whoever asked gets an answer all the same
+            log.exception("model failed", model=spec.name)
+            message = f"The model {spec.name} can't be run here; the server's log says why."
+            self._give_up(spec, place, EngineError(message))
+
+    def _give_up(self, spec: ModelSpec, place: _Place, error: SightlineError) -> None:
+        self._places.pop(spec.name, None)
+        if not place.ready.done():
+            place.ready.set_exception(error)
+            place.ready.exception()  # seen, even if all who asked have gone
+
+    async def _close(self, name: str) -> None:
+        place = self._places[name]
+        place.stop.set()
+        if place.task is not None:
+            await place.task
+        self._places.pop(name, None)
+
+    async def _close_all(self) -> None:
+        for name in list(self._places):
+            await self._close(name)
+
+
+def _served(engine: Engine) -> dict[str, str | None]:
+    served = engine.served
+    return {"engine": served.engine, "device": served.device, "fallback": served.fallback}

@@ -1,0 +1,46 @@
+"""The parts of a running server, as its routes find them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from sightline_backend.pool import EnginePool
+from sightline_backend.sessions import Sessions
+from sightline_backend.settings import Settings
+from sightline_backend.telemetry import Telemetry
+from sightline_engines.picture import PictureLimits
+
+DECODED_UPLOADS = 4  # pictures in memory at once: at 50 megapixels each is 150 MB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Service:
+    """What every route may need; made when the app starts."""
+
+    settings: Settings
+    pool: EnginePool
+    sessions: Sessions
+    telemetry: Telemetry
+    decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))
+
+    @property
+    def limits(self) -> PictureLimits:
+        """What an uploaded picture may have."""
+        return PictureLimits(self.settings.max_upload_bytes, self.settings.max_pixels)
+
+    @property
+    def ready(self) -> bool:
+        """Whether new work is taken."""
+        return self.pool.ready and not self.sessions.stopping
+
+
+def _service(connection: HTTPConnection) -> Service:
+    return cast(Service, connection.app.state.service)
+
+
+Running = Annotated[Service, Depends(_service)]

@@ -1,0 +1,204 @@
+"""One WebSocket, one stream: frames in, exactly one end for each of them out.
+
+The reader takes messages as they come; the outbox sends answers in the order in which they
+arise. Nothing a client does ends another's stream, and of what it does wrong only lasting
+garbage ends its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from sightline_backend.batch import Done, Failed, NotRun, Outcome
+from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
+from sightline_backend.outbox import Outbox
+from sightline_backend.pool import EnginePool
+from sightline_backend.seat import Seat
+from sightline_backend.settings import Settings
+from sightline_backend.telemetry import Telemetry
+from sightline_engines import wire
+from sightline_engines.errors import SightlineError, WireError
+from sightline_engines.types import Result
+
+MAX_STRIKES = 20  # messages in a row that are neither a frame nor settings
+MAX_TEXT_CHARS = 16_384
+FLUSH_S = 2.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Session:
+    """Serves one accepted WebSocket until it ends, and leaves its seat then."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        seat: Seat,
+        pool: EnginePool,
+        settings: Settings,
+        telemetry: Telemetry,
+    ) -> None:
+        self._socket = socket
+        self._seat = seat
+        self._pool = pool
+        self._settings = settings
+        self._telemetry = telemetry
+        self._outbox = Outbox(socket, settings.slow_client_timeout_s)
+        self._strikes = 0
+        self._switching: asyncio.Task[None] | None = None
+        self._told: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    def end(self, ending: Ending) -> None:
+        """Have the stream end from outside."""
+        if not self._told.done():
+            self._told.set_result(ending)
+
+    async def run(self, models: tuple[str, ...]) -> Ending:
+        """Serve the stream and close its socket; `models` are told to the client."""
+        self._post(self._hello(models))
+        reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._outbox.write())
+        ending = BROKEN
+        try:
+            ending = await self._first_ending(reader, writer)
+        finally:
+            await self._wind_up(reader, writer, ending)
+        return ending
+
+    async def _first_ending(
+        self, reader: asyncio.Task[Ending], writer: asyncio.Task[Ending]
+    ) -> Ending:
+        waiting: list[asyncio.Future[Ending]] = [self._told, reader, writer]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            return done.pop().result()
+        except Exception:  # the outermost loop of a stream: a bug ends this one alone
+            log.exception("a stream failed")
+            return BROKEN
+
+    async def _wind_up(
+        self, reader: asyncio.Task[Ending], writer: asyncio.Task[Ending], ending: Ending
+    ) -> None:
+        reader.cancel()
+        if self._switching is not None:
+            self._switching.cancel()
+            await asyncio.wait([self._switching])
+        self._seat.leave()
+        if ending.flush:
+            await asyncio.sleep(0)  # the frame that leaving has ended is posted first
+            self._outbox.finish()
+            await asyncio.wait([writer], timeout=FLUSH_S)
+        writer.cancel()
+        await asyncio.wait([reader, writer])
+        if ending.code is not None:
+            with suppress(WebSocketDisconnect, RuntimeError):  # the client may be gone by now
+                await self._socket.close(ending.code, ending.reason)
+
+    async def _read(self) -> Ending:
+        while self._strikes < MAX_STRIKES:
+            await self._outbox.room()
+            try:
+                async with asyncio.timeout(self._settings.idle_timeout_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                return IDLE
+            if message["type"] == "websocket.disconnect":
+                return GONE
+            try:
+                if message.get("bytes") is not None:
+                    self._take_frame(message["bytes"])
+                else:
+                    self._take_text(message["text"])
+                self._strikes = 0
+            except WireError as error:
+                self._strikes += 1
+                self._post(wire.Failure(error.code, error.message))
+        return GARBAGE
+
+    def _take_frame(self, message: bytes) -> None:
+        received_s = time.monotonic()
+        packet = wire.decode_frame(message)
+        size, most = len(packet.payload), self._settings.max_frame_bytes
+        if size > most:
+            self._telemetry.frame_failed()
+            advice = f"This frame has {size} bytes; send at most {most}: fewer pixels or quality."
+            self._post(wire.Failure("too_large", advice, packet.seq))
+            return
+        captured_s = received_s - packet.age_ms / 1e3
+        answer = partial(self._answer, self._seat, packet, captured_s)
+        self._outbox.owed += 1
+        self._seat.submit(packet.payload, received_s, captured_s).add_done_callback(answer)
+
+    def _answer(
+        self,
+        seat: Seat,
+        packet: wire.FramePacket,
+        captured_s: float,
+        future: asyncio.Future[Outcome],
+    ) -> None:
+        message: wire.ServerMessage
+        match future.result():
+            case Done(detections, size_wh, timings, batch_size):
+                self._telemetry.live_answer(time.monotonic() - captured_s)
+                message = Result(
+                    seq=packet.seq,
+                    captured_us=packet.captured_us,
+                    size_wh=size_wh,
+                    detections=detections,
+                    timings=timings,
+                    model=seat.served,
+                    batch_size=batch_size,
+                )
+            case NotRun(reason):
+                message = wire.Dropped(packet.seq, reason)
+            case Failed(code, advice):
+                message = wire.Failure(code, advice, packet.seq)
+        self._outbox.settle(wire.message_to_json(message, seat.spec.labels))
+
+    def _take_text(self, text: str) -> None:
+        if len(text) > MAX_TEXT_CHARS:
+            raise WireError(f"A text message has at most {MAX_TEXT_CHARS} characters.")
+        asked = wire.settings_from_json(text)
+        if asked.model is not None and asked.model != self._seat.spec.name:
+            if self._switching is not None:
+                self._switching.cancel()  # the newest wish counts
+            self._switching = asyncio.create_task(self._switch(asked, asked.model))
+            return
+        try:
+            self._seat.change(asked)
+        except SightlineError as error:
+            self._post(wire.Failure(error.code, error.message))
+        else:
+            self._post(self._seat.settings)
+
+    async def _switch(self, asked: wire.Settings, model: str) -> None:
+        """Move the stream to another model; on any error it stays where it is."""
+        try:
+            seat = await Seat.take(self._pool, model, asked, before=self._seat)
+        except SightlineError as error:
+            self._post(wire.Failure(error.code, error.message))
+            return
+        self._seat.leave()
+        self._seat = seat
+        self._post(seat.settings)
+
+    def _post(self, message: wire.ServerMessage) -> None:
+        self._outbox.post(wire.message_to_json(message))
+
+    def _hello(self, models: tuple[str, ...]) -> wire.Hello:
+        return wire.Hello(
+            model=self._seat.served,
+            labels=self._seat.spec.labels,
+            input_size_wh=self._seat.spec.input_size_wh,
+            settings=self._seat.settings,
+            deadline_ms=self._seat.deadline_s * 1e3,
+            credits=self._settings.credits,
+            max_frame_bytes=self._settings.max_frame_bytes,
+            models=models,
+        )

@@ -1,0 +1,106 @@
+"""Every setting of the server: built once at the entry point, then passed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from platformdirs import user_data_path
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sightline_engines.load import EngineName
+
+Names = Annotated[tuple[str, ...], NoDecode]  # comma separated in the environment
+
+
+class Settings(BaseSettings):
+    """The server's settings, read from SIGHTLINE_* variables where no value is given."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGHTLINE_", frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0: all.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    allowed_origins: Names = Field(
+        default=(),
+        description="Further pages that may use the server, such as https://cams.example.org. "
+        "Pages on the server's own host are always welcome; * welcomes every page.",
+    )
+
+    model: str = Field(default="sightline-webcam", description="What serves: a name or a file.")
+    preload: Names = Field(default=(), description="Further models to load at the start.")
+    models_dir: Path = Field(
+        default_factory=lambda: user_data_path("sightline") / "models",
+        description="Folder of downloaded and added models.",
+    )
+    max_models: int = Field(default=3, ge=1, le=32, description="Models in memory at once.")
+    engine: EngineName = Field(default="auto", description="auto, onnxruntime or openvino.")
+    device: str | None = Field(
+        default=None, description="cpu, cuda, cuda:1 or tensorrt; unset: the best there is."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="Processor threads of an engine; unset: its own."
+    )
+
+    max_batch: int = Field(default=8, ge=1, le=128, description="Most pictures an engine call.")
+    deadline_ms: float = Field(
+        default=500, gt=0, le=60_000, description="Age up to which a live frame is answered, ms."
+    )
+    credits: int = Field(default=2, ge=1, le=16, description="Frames a client has in flight.")
+    max_streams: int = Field(default=64, ge=1, le=10_000, description="Live streams at once.")
+    max_frame_bytes: int = Field(default=2**20, ge=1024, description="Largest live frame, bytes.")
+    idle_timeout_s: float = Field(
+        default=60, gt=0, description="Silence after which a live stream is closed, seconds."
+    )
+    slow_client_timeout_s: float = Field(
+        default=10, gt=0, description="Time a live client may leave answers unread, seconds."
+    )
+
+    max_upload_bytes: int = Field(default=20 * 2**20, ge=1024, description="Largest upload, bytes.")
+    max_uploads: int = Field(default=32, ge=1, le=10_000, description="Uploads in hand at once.")
+    upload_timeout_s: float = Field(
+        default=60, gt=0, description="Time an upload may take to arrive, seconds."
+    )
+    max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of a picture.")
+
+    shutdown_timeout_s: float = Field(
+        default=20, gt=0, description="Time for work in hand when the server stops, seconds."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log line that is written."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="console for people, json for log collectors."
+    )
+
+    @field_validator("allowed_origins", "preload", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and ("://" not in origin or origin.count("/") != 2):
+                raise ValueError(
+                    f"an origin is a scheme and a host such as https://cams.example.org, "
+                    f"got {origin!r}"
+                )
+        return tuple(origin.lower() for origin in value)
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _unset_when_empty(cls, value: object) -> object:
+        return value or None
+
+    @model_validator(mode="after")
+    def _room_for_preloaded(self) -> Self:
+        if len(set(self.preload) | {self.model}) > self.max_models:
+            raise ValueError(
+                f"preload names {len(self.preload)} models beside {self.model}, "
+                f"max_models allows {self.max_models} in all"
+            )
+        return self

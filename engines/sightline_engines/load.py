@@ -1,0 +1,125 @@
+"""Choose an engine for a model: the one place where runtimes are picked."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+from sightline_engines.device import CPU, Device, nvidia_gpus, parse_device
+from sightline_engines.errors import ModelFileError, ProviderError
+from sightline_engines.onnxrt import load_onnxruntime, missing_provider
+from sightline_engines.ov import load_openvino, missing_openvino
+from sightline_engines.types import Engine, ModelSpec
+
+EngineName = Literal["auto", "onnxruntime", "openvino"]
+CUDA = Device("cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """One way to run a model here, and why it can or can't be taken."""
+
+    name: Literal["onnxruntime", "openvino"]
+    device: Literal["cuda", "cpu"]  # as `load_engine` takes it
+    available: bool
+    why: str
+
+
+def load_engine(
+    spec: ModelSpec,
+    engine: EngineName = "auto",
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Load a model and run it once; blocks for up to seconds, with TensorRT minutes.
+
+    What is asked for by name is used or ProviderError is raised. What is left open is
+    chosen, and `served.fallback` says why where it isn't the best this machine could do.
+    """
+    wanted = parse_device(device) if device is not None else None
+    match engine:
+        case "openvino":
+            if wanted not in (None, CPU):
+                raise ProviderError(
+                    f"OpenVINO runs on the CPU here; for {wanted} choose onnxruntime."
+                )
+            return load_openvino(spec, threads=threads)
+        case "onnxruntime" if wanted is not None:
+            return load_onnxruntime(spec, wanted, threads=threads)
+        case "onnxruntime":
+            return _first_that_loads(spec, ("onnxruntime",), None, threads)
+        case "auto" if wanted not in (None, CPU):
+            return load_onnxruntime(spec, wanted or CUDA, threads=threads)
+        case "auto":
+            return _first_that_loads(spec, ("onnxruntime", "openvino"), wanted, threads)
+    raise ProviderError(f"There is no engine {engine!r}; known are auto, onnxruntime, openvino.")
+
+
+def engine_choices() -> list[EngineChoice]:
+    """Return the ways to run a model, best first; the first available is what auto picks."""
+    return [_cuda_choice(), _openvino_choice(), _cpu_choice()]
+
+
+def _first_that_loads(
+    spec: ModelSpec, names: tuple[str, ...], device: Device | None, threads: int | None
+) -> Engine:
+    """Load the best choice that starts; each better one that failed goes into `fallback`."""
+    regrets: list[str] = []
+    failure: ModelFileError | ProviderError | None = None
+    for choice in engine_choices():
+        place = parse_device(choice.device)
+        if choice.name not in names or device not in (None, place):
+            continue
+        if not choice.available:
+            if _is_regret(choice):
+                regrets.append(choice.why)
+            continue
+        fallback = " ".join(regrets) or None
+        try:
+            if choice.name == "openvino":
+                return load_openvino(spec, threads=threads, fallback=fallback)
+            return load_onnxruntime(spec, place, threads=threads, fallback=fallback)
+        except (ModelFileError, ProviderError) as error:
+            failure = error
+            regrets.append(error.message)
+    raise failure or ProviderError(f"No engine can run here. {' '.join(regrets)}")
+
+
+def _is_regret(choice: EngineChoice) -> bool:
+    """Tell whether this machine could have run a choice, had it been set up for it."""
+    return bool(nvidia_gpus()) if choice.device == "cuda" else _is_x86()
+
+
+def _cuda_choice() -> EngineChoice:
+    gpus = nvidia_gpus()
+    missing = missing_provider(CUDA)
+    if not gpus:
+        why = "No NVIDIA GPU is seen; if there is one, install its driver."
+    elif missing:
+        why = f"{gpus[0]} is here, but {missing}."
+    else:
+        why = f"{gpus[0]} is here and ONNX Runtime has CUDA."
+    return EngineChoice("onnxruntime", "cuda", bool(gpus) and missing is None, why)
+
+
+def _openvino_choice() -> EngineChoice:
+    missing = missing_openvino()
+    if missing:
+        why = f"OpenVINO would be faster on an x86 processor, but {missing}."
+    elif not _is_x86():
+        why = f"OpenVINO is the faster one on x86 only; this is {platform.machine()}."
+    else:
+        why = "OpenVINO is the fastest on x86 processors."
+    return EngineChoice("openvino", "cpu", missing is None and _is_x86(), why)
+
+
+def _cpu_choice() -> EngineChoice:
+    missing = missing_provider(CPU)
+    why = f"ONNX Runtime: {missing}." if missing else "ONNX Runtime runs on every processor."
+    return EngineChoice("onnxruntime", "cpu", missing is None, why)
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64", "x86", "i686")

@@ -1,0 +1,1 @@
+"""Train, measure and export the model that ships with Sightline. Not part of any wheel."""

@@ -1,0 +1,101 @@
+"""Batches: each one a function of the seed and its number alone, so training resumes exactly."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline_training.augment import degrade, mosaic, place, relight
+from sightline_training.boxes import Array
+from sightline_training.samples import Picture, Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Augmented pictures (N, 3, S, S) uint8 BGR, channels last, and each one's boxes (n, 6)."""
+
+    step: int
+    images: Tensor
+    boxes: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a batch is made of."""
+
+    batch: int = 16
+    sizes: tuple[int, ...] = (352, 384, 416, 448)
+    coco_share: float = 0.3
+    mosaic_share: float = 0.4
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """The decoded samples of both sets and what to make of them."""
+
+    faces: Sequence[Sample]
+    coco: Sequence[Sample]
+    recipe: Recipe
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Pick a sample of either set."""
+        pool = self.coco if rng.random() < self.recipe.coco_share else self.faces
+        return pool[int(rng.integers(len(pool)))]
+
+
+def make_picture(
+    material: Material, size: int, calm: bool, rng: np.random.Generator
+) -> tuple[Picture, Array]:
+    """Make one augmented picture; a calm one is never a mosaic."""
+    if not calm and rng.random() < material.recipe.mosaic_share:
+        bgr, boxes = mosaic([material.draw(rng) for _ in range(4)], size, rng)
+    else:
+        bgr, boxes = place(material.draw(rng), size, size, rng)
+    if rng.random() < 0.8:
+        bgr = relight(bgr, rng)
+    return degrade(bgr, rng), boxes
+
+
+def make_batch(material: Material, step: int, calm: bool) -> Batch:
+    """Make the batch of a step."""
+    recipe = material.recipe
+    rng = np.random.default_rng((recipe.seed, step))
+    size = int(rng.choice(recipe.sizes))
+    pairs = [make_picture(material, size, calm, rng) for _ in range(recipe.batch)]
+    stack = torch.from_numpy(np.stack([bgr for bgr, _ in pairs]))
+    boxes = [torch.from_numpy(b.astype(np.float32)) for _, b in pairs]
+    return Batch(step, stack.permute(0, 3, 1, 2), boxes)
+
+
+def stream(material: Material, steps: range, calm_from: int) -> Iterator[Batch]:
+    """Yield the batches of these steps; a thread keeps two of them ready."""
+    ready: queue.Queue[Batch] = queue.Queue(2)
+    stop = threading.Event()
+
+    def fill() -> None:
+        for step in steps:
+            batch = make_batch(material, step, step >= calm_from)
+            while not stop.is_set():
+                try:
+                    ready.put(batch, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue
+            if stop.is_set():
+                return
+
+    worker = threading.Thread(target=fill, daemon=True)
+    worker.start()
+    try:
+        for _ in steps:
+            yield ready.get()
+    finally:
+        stop.set()
+        worker.join()

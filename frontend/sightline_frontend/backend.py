@@ -1,0 +1,145 @@
+"""The detector's HTTP API as the pages use it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+from sightline_engines import wire
+from sightline_engines.errors import SightlineError
+from sightline_engines.types import Result
+
+STATUS_TIMEOUT_S = 2.0
+_NO_STREAM = {"seq": 0, "captured_us": 0, "batch_size": 1}  # what only live results say
+BUSY_TRIES = 8
+LONGEST_BUSY_WAIT_S = 2.0
+
+
+class BackendError(SightlineError):
+    """The detector refused a request or can't be reached."""
+
+    code = "backend"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the detector is and what serves."""
+
+    ready: bool
+    model: str
+    engine: str
+    precision: str
+    device: str
+    fallback: str | None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read `/health`."""
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be asked for, with the thresholds it was made for."""
+
+    name: str
+    labels: tuple[str, ...]
+    licence: str
+    conf: float
+    iou: float
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read one entry of `/api/models`."""
+        defaults = data["defaults"]
+        return cls(
+            name=data["name"],
+            labels=tuple(data["labels"]),
+            licence=data["licence"],
+            conf=defaults["conf"],
+            iou=defaults["iou"],
+        )
+
+
+class Backend:
+    """Asks the detector over HTTP; may be used from several threads."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def health(self) -> Health | None:
+        """Return the detector's state, None if it can't be reached."""
+        try:
+            return Health.from_dict(self._get("/health"))
+        except BackendError:
+            return None
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models, the default first; none if the detector can't be reached."""
+        try:
+            return tuple(Model.from_dict(entry) for entry in self._get("/api/models"))
+        except BackendError:
+            return ()
+
+    def detect(self, picture: bytes, settings: wire.Settings) -> Result:
+        """Return a picture's detections; raises BackendError.
+
+        Waits and asks again while the detector says that it is busy.
+        """
+        for attempt in range(BUSY_TRIES):
+            response = self._post(picture, settings)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            if attempt + 1 < BUSY_TRIES:
+                asked_s = float(response.headers.get("retry-after", 0.25))
+                time.sleep(min(asked_s, LONGEST_BUSY_WAIT_S))
+        return wire.result_from_dict({**_NO_STREAM, **_answer(response)})
+
+    def _post(self, picture: bytes, settings: wire.Settings) -> httpx.Response:
+        asked = {
+            "conf": settings.conf,
+            "iou": settings.iou,
+            "max_detections": settings.max_detections,
+            "model": settings.model,
+            "classes": list(settings.classes or ()) or None,
+        }
+        fields = {name: value for name, value in asked.items() if value is not None}
+        try:
+            return self._client.post("/detect", files={"file": ("picture", picture)}, data=fields)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _get(self, path: str) -> Any:
+        try:
+            return _answer(self._client.get(path, timeout=STATUS_TIMEOUT_S))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.HTTPError) -> BackendError:
+        reason = str(error) or type(error).__name__
+        return BackendError(
+            f"The detector at {self.url} doesn't answer: {reason}. Start it with "
+            "`sightline serve`, or set SIGHTLINE_BACKEND_URL to where it is."
+        )
+
+
+def _answer(response: httpx.Response) -> Any:
+    try:
+        data = response.json()
+    except ValueError as error:
+        raise BackendError(
+            f"{response.request.url} answers {response.status_code}, but not as Sightline does. "
+            "Does SIGHTLINE_BACKEND_URL name the right address?"
+        ) from error
+    if response.is_error:
+        message = data.get("error", {}).get("message") if isinstance(data, dict) else None
+        raise BackendError(message or f"The detector answered {response.status_code}.")
+    return data

@@ -1,0 +1,104 @@
+// The strip of figures under the picture; the same for both ways of transport.
+
+const DROP_WORDS = {
+  waiting: "detector busy",
+  encoding: "encoder busy",
+  superseded: "newer frame came",
+  late: "too late to matter",
+  closing: "server closing",
+  offline: "no connection",
+  too_large: "too large",
+  internal: "detector failed",
+};
+
+const fps = (value) => (value > 0 ? value.toFixed(value < 9.95 ? 1 : 0) : "–");
+const ms = (value) => (value == null ? "–" : `${Math.round(value)}`);
+
+function tile(name, label, value, unit, detail = "") {
+  const box = document.createElement("div");
+  box.className = "tile";
+  box.dataset.figure = name;
+  const term = document.createElement("dt");
+  term.textContent = label;
+  const figure = document.createElement("dd");
+  figure.textContent = value;
+  if (unit && value !== "–") {
+    const small = document.createElement("small");
+    small.textContent = ` ${unit}`;
+    figure.append(small);
+  }
+  box.append(term, figure);
+  if (detail) {
+    const note = document.createElement("dd");
+    note.className = "detail";
+    note.textContent = detail;
+    box.append(note);
+  }
+  return box;
+}
+
+function stageTile(stages) {
+  const box = tile("stages", "Where the time goes", "", "");
+  const total = stages.reduce((sum, [, value]) => sum + value, 0);
+  const bar = document.createElement("dd");
+  bar.className = "stages";
+  const legend = document.createElement("dd");
+  legend.className = "detail legend";
+  stages.forEach(([name, value], index) => {
+    const part = document.createElement("i");
+    part.className = `stage-${index}`;
+    part.style.flexGrow = total > 0 ? String(value / total) : "0";
+    part.title = `${name}: ${value.toFixed(1)} ms`;
+    bar.append(part);
+    const entry = document.createElement("span");
+    entry.dataset.stage = name;
+    entry.className = `stage-${index}`;
+    entry.textContent = `${name} ${value < 9.95 ? value.toFixed(1) : Math.round(value)}`;
+    legend.append(entry);
+  });
+  box.classList.add("wide");
+  box.querySelector("dd").replaceWith(bar);
+  box.append(legend);
+  return box;
+}
+
+function dropTile(drops) {
+  const entries = Object.entries(drops).filter(([, count]) => count > 0);
+  const total = entries.reduce((sum, [, count]) => sum + count, 0);
+  const detail = entries
+    .sort((a, b) => b[1] - a[1])
+    .map(([reason, count]) => `${DROP_WORDS[reason] ?? reason} ${count}`)
+    .join(", ");
+  return tile("drops", "Frames not used", String(total), "", detail || "none");
+}
+
+function engineTile(model) {
+  if (!model) return tile("engine", "Engine", "–", "");
+  const box = tile(
+    "engine",
+    "Engine",
+    `${model.engine} · ${model.device}`,
+    "",
+    `${model.name} v${model.version}, ${model.precision}`,
+  );
+  box.classList.add("wide");
+  if (model.fallback) {
+    const note = document.createElement("dd");
+    note.className = "fallback";
+    note.textContent = `Fallback: ${model.fallback}`;
+    box.append(note);
+  }
+  return box;
+}
+
+/** Show a snapshot of LiveStats (stats.js) or of the frontend's client (client.py). */
+export function showStrip(list, snapshot, boxLabel = "Capture to box") {
+  list.replaceChildren(
+    tile("picture-fps", "Picture", fps(snapshot.pictureFps), "fps"),
+    tile("detection-fps", "Detection", fps(snapshot.detectionFps), "fps"),
+    tile("p50", boxLabel, ms(snapshot.p50), "ms", snapshot.p95 == null ? "" : `95 % within ${ms(snapshot.p95)} ms`),
+    dropTile(snapshot.drops),
+    stageTile(snapshot.stages),
+    engineTile(snapshot.model),
+  );
+}

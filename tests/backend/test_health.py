@@ -1,0 +1,153 @@
+"""What probes, operators and pages ask of a server."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.backend.running import running, until
+from tests.fakes import SPEC, FakeEngine, encoded, grey, named
+
+
+async def test_health_names_what_serves() -> None:
+    async with running() as backend, backend.camera():
+        body = (await backend.http.get("/health")).json()
+    assert body.pop("version")
+    assert body == {
+        "status": "ready",
+        "live": True,
+        "ready": True,
+        "model": "fake",
+        "engine": "fake",
+        "precision": "fp32",
+        "device": "CPU",
+        "fallback": None,
+        "streams": 1,
+    }
+
+
+async def test_a_server_that_stops_is_live_and_not_ready() -> None:
+    async with running() as backend:
+        assert (await backend.http.get("/health/live")).status_code == 204
+        assert (await backend.http.get("/health/ready")).status_code == 204
+        assert await backend.metric("sightline_engine_ready") == 1
+        backend.service.sessions.stopping = True
+        assert (await backend.http.get("/health/live")).status_code == 204
+        ready = await backend.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "not_ready")
+        assert (await backend.http.get("/health")).json()["status"] == "stopping"
+        assert await backend.metric("sightline_engine_ready") == 0
+
+
+async def test_models_lists_the_default_first_and_says_what_is_loaded() -> None:
+    async with running(FakeEngine(), FakeEngine(named("a")), preload="a") as backend:
+        backend.models.engines["b"] = FakeEngine(named("b"))
+        listed = (await backend.http.get("/api/models")).json()
+    assert [(m["name"], m["loaded"], m["default"]) for m in listed] == [
+        ("fake", True, True),
+        ("a", True, False),
+        ("b", False, False),
+    ]
+    assert listed[0]["labels"] == list(SPEC.labels)
+    assert listed[0]["licence"] == "Apache-2.0"
+    assert listed[0]["input_size_wh"] == [64, 64]
+    assert listed[0]["defaults"] == {"conf": 0.25, "iou": 0.45, "max_detections": 300}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/detect", 405, "method_not_allowed"),
+        ("DELETE", "/health", 405, "method_not_allowed"),
+        ("BREW", "/health", 405, "method_not_allowed"),
+    ],
+)
+async def test_wrong_addresses_and_methods_get_the_one_error_shape(
+    method: str, path: str, status: int, code: str
+) -> None:
+    async with running() as backend:
+        response = await backend.http.request(method, path)
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == code
+    assert response.json()["error"]["message"]
+
+
+async def test_a_bug_in_a_route_is_logged_and_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as backend:
+        service, backend.app.state.service = backend.service, None
+        response = await backend.http.get("/health")
+        backend.app.state.service = service
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal"
+    assert "Traceback" not in response.text
+    assert "NoneType" not in response.text
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_the_documentation_names_every_route_and_field() -> None:
+    async with running() as backend:
+        assert "swagger" in (await backend.http.get("/docs")).text
+        schema = (await backend.http.get("/openapi.json")).json()
+    assert {
+        "/detect",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/api/models",
+        "/metrics",
+    } == set(schema["paths"])
+    detect = schema["paths"]["/detect"]["post"]
+    assert {p["name"] for p in detect["parameters"]} == {
+        "conf", "iou", "classes", "max_detections", "model", "format",
+    }  # fmt: skip
+    assert "multipart/form-data" in detect["requestBody"]["content"]
+    assert {"200", "413", "415", "422", "503"} <= set(detect["responses"])
+    assert "sightline.v1" in schema["info"]["description"]
+
+
+async def test_metrics_count_what_happened() -> None:
+    async with running() as backend:
+        async with backend.camera() as camera:
+            await camera.detect(1)
+            await camera.send(2, age_ms=60_000)
+            await camera.recv()
+            await camera.send(3, b"no picture")
+            await camera.recv()
+            streams = await backend.metric("sightline_streams_active")
+        await backend.detect(encoded(grey(200)))
+        text = (await backend.http.get("/metrics")).text
+        await until(lambda: len(backend.service.sessions) == 0)
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert streams == 1
+    assert samples["sightline_frames_total", "answered"] == 2
+    assert samples["sightline_frames_total", "dropped"] == 1
+    assert samples["sightline_frames_total", "failed"] == 1
+    assert samples["sightline_frames_dropped_total", "late"] == 1
+    assert samples["images_processed_total",] == 2
+    assert samples["inference_latency_seconds_count",] == 2
+    assert samples["sightline_queue_duration_seconds_count",] == 2
+    assert samples["sightline_result_age_seconds_count",] == 1
+    assert samples["sightline_stage_duration_seconds_count", "decode"] == 2
+    assert samples["sightline_engine_executions_total",] >= 2
+    assert samples["http_requests_total", "/detect", "2xx", "POST"] == 1
+
+
+async def test_no_client_can_add_time_series() -> None:
+    async with running() as backend:
+        await backend.detect(encoded(grey(200)))
+        await backend.http.get("/nothing")
+        await backend.http.put("/detect")
+        before = (await backend.http.get("/metrics")).text.count("\n")
+        for number in range(20):
+            await backend.http.get(f"/nothing/{number}?x={number}")
+            await backend.http.request(f"METHOD{number}", "/detect")
+            await backend.http.put("/detect", headers={"x-number": str(number)})
+            await backend.detect(encoded(grey(200)), model=f"model{number}")
+        await backend.detect(b"")
+        after = (await backend.http.get("/metrics")).text.count("\n")
+    assert after - before <= 60, "at most the 4xx of /detect with its buckets"

@@ -1,0 +1,122 @@
+"""Settings of a live stream: thresholds at once, another model without losing the stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sightline_engines import wire
+from sightline_engines.errors import ModelFileError
+from tests.backend.running import running, until
+from tests.fakes import FakeEngine, encoded, grey, named
+
+
+async def test_thresholds_change_from_the_next_frame_on() -> None:
+    async with running() as backend, backend.camera() as camera:
+        dim = encoded(grey(100))
+        assert len((await camera.detect(1, dim)).detections) == 1
+        settings = await camera.set(conf=0.5)
+        assert isinstance(settings, wire.Settings)
+        assert (settings.conf, settings.model) == (0.5, "fake")
+        assert len((await camera.detect(2, dim)).detections) == 0
+        assert len((await camera.detect(3, encoded(grey(200)))).detections) == 1
+
+
+async def test_each_stream_has_settings_of_its_own() -> None:
+    async with running() as backend, backend.camera() as one, backend.camera() as two:
+        await one.set(conf=0.9)
+        assert len((await one.detect(1)).detections) == 0
+        assert len((await two.detect(1)).detections) == 1
+
+
+async def test_classes_are_chosen_by_name_or_id_and_an_empty_list_means_all() -> None:
+    async with running(FakeEngine(boxes=3)) as backend, backend.camera() as camera:
+        settings = await camera.set(classes=("face", "0"))
+        assert isinstance(settings, wire.Settings)
+        assert settings.classes == ("person", "face")
+        assert sorted((await camera.detect(1)).detections.class_id.tolist()) == [0, 1]
+        await camera.set(classes=())
+        assert len((await camera.detect(2)).detections) == 3
+
+
+async def test_settings_that_are_wrong_in_part_change_nothing() -> None:
+    async with running() as backend, backend.camera() as camera:
+        failure = await camera.set(conf=0.99, classes=("unicorn",))
+        assert isinstance(failure, wire.Failure)
+        assert failure.code == "unknown_class"
+        assert "unicorn" in failure.message
+        assert "person, face" in failure.message
+        assert len((await camera.detect(1)).detections) == 1
+
+
+async def test_a_stream_moves_to_another_model_and_keeps_what_it_asked_for() -> None:
+    other = FakeEngine(named("other", ("face", "dog")))
+    async with running(FakeEngine(), other) as backend, backend.camera() as camera:
+        await camera.set(conf=0.33, classes=("person", "face"))
+        settings = await camera.set(model="other")
+        assert isinstance(settings, wire.Settings)
+        assert (settings.model, settings.conf, settings.classes) == ("other", 0.33, ("face",))
+        result = await camera.detect(1)
+        assert result.model.name == "other"
+        assert result.detections.to_dicts(other.spec.labels)[0]["class_name"] == "face"
+        back = await camera.set(model="fake", classes=())
+        assert isinstance(back, wire.Settings)
+        assert (await camera.detect(2)).model.name == "fake"
+        assert backend.service.pool.default.streams == 1
+
+
+async def test_while_a_model_loads_the_stream_runs_on_with_its_own() -> None:
+    async with (
+        running(FakeEngine(), FakeEngine(named("slow"))) as backend,
+        backend.camera() as camera,
+    ):
+        backend.models.go.clear()
+        await camera.socket.send(wire.settings_to_json(wire.Settings(model="slow")))
+        assert (await camera.detect(1)).model.name == "fake"
+        backend.models.go.set()
+        assert isinstance(await camera.recv(), wire.Settings)
+        assert (await camera.detect(2)).model.name == "slow"
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "said"),
+    [
+        ("", "unknown_model", "There are: fake, broken"),
+        ("/etc/passwd", "unknown_model", "There are: fake, broken"),
+        ("broken", "bad_model", "3 outputs"),
+    ],
+)
+async def test_a_model_that_cant_be_had_leaves_the_stream_where_it_is(
+    model: str, code: str, said: str
+) -> None:
+    async with running(FakeEngine(), FakeEngine(named("broken"))) as backend:
+        backend.models.broken["broken"] = ModelFileError("It has 3 outputs.")
+        async with backend.camera() as camera:
+            failure = await camera.set(model=model)
+            assert isinstance(failure, wire.Failure)
+            assert failure.code == code
+            assert said in failure.message
+            assert (await camera.detect(1)).model.name == "fake"
+
+
+async def test_of_two_wishes_for_a_model_the_newer_one_counts() -> None:
+    engines = [FakeEngine(), FakeEngine(named("a")), FakeEngine(named("b"))]
+    async with running(*engines) as backend, backend.camera() as camera:
+        await camera.socket.send(wire.settings_to_json(wire.Settings(model="a")))
+        await camera.socket.send(wire.settings_to_json(wire.Settings(model="b")))
+        settings = await camera.recv()
+        while isinstance(settings, wire.Settings) and settings.model != "b":
+            settings = await camera.recv()
+        assert (await camera.detect(1)).model.name == "b"
+
+
+async def test_a_client_that_leaves_while_its_model_loads_leaves_nothing_behind() -> None:
+    async with running(FakeEngine(), FakeEngine(named("other"))) as backend:
+        async with backend.camera() as camera:
+            await camera.socket.send(wire.settings_to_json(wire.Settings(model="other")))
+        await until(lambda: len(backend.service.sessions) == 0)
+        await until(lambda: "other" in backend.service.pool.loaded or not backend.models.loads[1:])
+        assert backend.service.pool.default.streams == 0
+        async with asyncio.timeout(5), backend.service.pool.using("other") as batcher:
+            assert batcher.streams == 0

@@ -1,0 +1,65 @@
+"""A rough look at accuracy: real weights on labelled pictures find what they are known to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sightline_engines.load import load_engine
+from sightline_engines.picture import PictureLimits, decode_picture
+from sightline_engines.pipeline import DetectOptions, detect
+from sightline_engines.recognise import recognise
+
+COUNT = 40
+
+
+def average_precision_50(truth: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """Return COCO's mAP at IoU 0.5 over the pictures of `truth`."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO()
+        reference.dataset = truth
+        reference.createIndex()
+        run = COCOeval(reference, reference.loadRes(rows), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return float(run.stats[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "least"), [("yolox_nano", 0.38), ("yolov8n_int8", 0.45), ("yolo26n_int8", 0.45)]
+)
+def test_known_weights_find_what_they_are_known_to_find(
+    name: str, least: float, weights: Path, shared_data: Path
+) -> None:
+    truth = json.loads((shared_data / "coco" / "annotations" / "instances.json").read_text())
+    truth["images"] = sorted(truth["images"], key=lambda row: row["id"])[:COUNT]
+    ids = {row["id"] for row in truth["images"]}
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in ids]
+    truth.setdefault("info", {})
+    by_name = {row["name"]: row["id"] for row in truth["categories"]}
+    spec = recognise(weights / f"{name}.onnx")
+    engine = load_engine(spec, "onnxruntime", device="cpu", threads=2)
+    rows: list[dict[str, Any]] = []
+    for picture in truth["images"]:
+        path = next((shared_data / "coco").rglob(picture["file_name"]))
+        image = decode_picture(path.read_bytes(), PictureLimits())
+        found = detect(engine, [image], [DetectOptions(0.01, 0.65, None, 100)])[0][0]
+        for row in found.to_dicts(spec.labels):
+            x1, y1, x2, y2 = row["xyxy"]
+            box = [x1, y1, x2 - x1, y2 - y1]
+            category = by_name[row["class_name"]]
+            rows.append({"image_id": picture["id"], "category_id": category, "bbox": box,
+                         "score": row["score"]})  # fmt: skip
+    engine.close()
+    ap = average_precision_50(truth, rows); print("AP50", name, ap)
+    assert ap >= least
