@@ -32,17 +32,21 @@ def _family() -> GaugeMetricFamily:
 
 
 def _busy_shares() -> dict[int, float]:
-    """Return each GPU's share of busy time; a GPU that doesn't tell is left out."""
+    """Return each GPU's share of busy time; one that is lost or doesn't tell is left out."""
     try:
         import pynvml
     except ImportError:
         return {}
-    shares: dict[int, float] = {}
     try:
-        pynvml.nvmlInit()
-        for index in range(pynvml.nvmlDeviceGetCount()):
+        pynvml.nvmlInit()  # counts its callers; costs nothing after the first time
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError:
+        return {}
+    shares: dict[int, float] = {}
+    for index in range(count):
+        try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             shares[index] = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-    except pynvml.NVMLError:
-        pass
+        except pynvml.NVMLError:
+            continue
     return shares
