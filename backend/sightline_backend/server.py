@@ -69,6 +69,13 @@ class LiveServer(uvicorn.Server):
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            log.info("serving", address=f"http://{host}:{port}", docs="/docs")
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more streams, close the open ones, then stop as uvicorn does."""
         service: Service = self._app.state.service
@@ -82,8 +89,6 @@ async def serve(settings: Settings) -> None:
     app = create_app(settings)
     with listener:
         async with app.router.lifespan_context(app):
-            host, port = listener.getsockname()[:2]
-            log.info("serving", address=f"http://{host}:{port}", docs="/docs")
             await LiveServer(app, settings).serve([listener])
 
 

@@ -59,4 +59,4 @@ def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: object) -> N
 
 def test_settings_cant_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().port = 1
