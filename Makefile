@@ -57,6 +57,6 @@ pins: dev ## write the pin files anew (UPGRADE=--upgrade takes newer versions)
 	printf 'pip\nuv>=0.9,<1\n' | $(COMPILE) $(UPGRADE) -o requirements-tools.txt -
 	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx --extra openvino --extra clips \
 		-o requirements.txt $(MEMBERS)
-	printf 'onnxruntime-gpu[cuda,cudnn]\n' | $(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu \
-		--extra openvino --extra clips -c requirements.txt -o requirements-gpu.txt $(MEMBERS) -
+	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu --extra openvino --extra clips \
+		-c requirements.txt -o requirements-gpu.txt $(MEMBERS)
 	$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-dev.txt --group dev
