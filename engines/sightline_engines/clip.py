@@ -133,7 +133,7 @@ class ClipWriter:
 
 def _open(path: Path) -> av.container.InputContainer:
     try:
-        return av.open(f"file:{path}", options=_OPTIONS)
+        return av.open(f"file:{path}", metadata_errors="replace", options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         raise ClipError(
             f"{path.name} can't be read as a clip: {error}. Accepted are MP4, MOV, MKV, WebM and "
