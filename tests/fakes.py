@@ -72,10 +72,15 @@ class FakeEngine:
         self.boxes = boxes
         self.failure: Exception | None = None
         self.batches: list[int] = []
-        self.closed = False
+        self.let_go = threading.Event()  # set once the engine is closed
         self.busy = threading.Event()  # set while a batch is held
         self._free = threading.Event()
         self._free.set()
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the engine was let go."""
+        return self.let_go.is_set()
 
     @property
     def served(self) -> ServedModel:
@@ -101,7 +106,7 @@ class FakeEngine:
 
     def close(self) -> None:
         """Note that the engine was let go."""
-        self.closed = True
+        self.let_go.set()
 
     @contextmanager
     def held(self) -> Iterator[None]:

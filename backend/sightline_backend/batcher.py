@@ -76,12 +76,17 @@ class Batcher:
         self._loop_task: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        """Warm the engine up, measure it, and begin to take frames."""
+        """Warm the engine up, measure it, and begin to take frames; close it if that fails."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         limits = self._limits
-        measured_s = await self._on_thread(
-            lambda: measure_batch_times(self.engine, limits.max_batch)
-        )
+        try:
+            measured_s = await self._on_thread(
+                lambda: measure_batch_times(self.engine, limits.max_batch)
+            )
+        except BaseException:
+            self._thread.submit(self.engine.close)
+            self._thread.shutdown(wait=False)
+            raise
         self._scheduler = Scheduler(BatchTimes(measured_s), limits.max_batch, limits.max_uploads)
         self._loop_task = asyncio.create_task(self._run())
         return self

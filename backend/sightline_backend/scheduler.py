@@ -7,8 +7,9 @@ camera, whose frames are always the newest, would starve behind slow ones under 
 With that rule every waiting stream gets its turn before any stream gets a second one.
 
 A frame that can't meet its own deadline is dropped before it costs engine time. A batch is
-held open only while the engine can't keep up with batches of the present size, and never
-past the moment at which its earliest deadline would be missed. Uploads form a lower class:
+held open only while the engine can't keep up with batches of the present size, for no longer
+than such a batch takes, and never past the moment at which its earliest deadline would be
+missed. Uploads form a lower class:
 they run when no stream waits, and otherwise get a small guaranteed share of engine time.
 """
 
@@ -68,6 +69,7 @@ class Scheduler(Generic[T]):
         self._rate = 0.0  # arriving frames, decayed over RATE_WINDOW_S
         self._rate_at_s = 0.0
         self._ran_at_s = 0.0
+        self._held_from_s: float | None = None  # when the batch in the making was first held
 
     @property
     def streams(self) -> int:
@@ -172,12 +174,15 @@ class Scheduler(Generic[T]):
             return None
         if self._arrivals_per_s(now_s) * self.times.mean(size) < size:
             return None  # the engine keeps up with batches of this size
+        if self._held_from_s is None:
+            self._held_from_s = now_s
         latest_s = min(t.deadline_s for t in batch) - self.times.cautious(size + 1)
-        latest_s -= HOLD_MARGIN_S
-        return latest_s if latest_s > now_s else None
+        until_s = min(latest_s - HOLD_MARGIN_S, self._held_from_s + self.times.mean(size))
+        return until_s if until_s > now_s else None
 
     def _run(self, batch: list[Ticket[T]], late: list[Ticket[T]], now_s: float) -> Decision[T]:
         """Serve the streams of a batch; fill the room that is left with uploads."""
+        self._held_from_s = None
         for ticket in batch:
             if ticket.stream is not None:
                 self._slots[ticket.stream].place_s = None

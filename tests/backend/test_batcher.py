@@ -189,3 +189,12 @@ async def test_a_client_that_has_gone_harms_nobody() -> None:
             batcher.submit(gone, work()).cancel()
             answer = batcher.submit(stays, work())
         assert isinstance(await answer, Done)
+
+
+async def test_an_engine_that_fails_its_warm_up_is_closed() -> None:
+    engine = FakeEngine()
+    engine.failure = EngineError("The driver is too old.")
+    with pytest.raises(EngineError, match="driver"):
+        async with Batcher(engine, BatchLimits(), Seen()):
+            pass
+    assert await asyncio.to_thread(engine.let_go.wait, 5)

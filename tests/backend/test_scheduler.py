@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline_backend.batch_times import BatchTimes
-from sightline_backend.scheduler import HOLD_MARGIN_S, PROBE_AFTER_S, Scheduler
+from sightline_backend.scheduler import HOLD_MARGIN_S, PROBE_AFTER_S, Scheduler, Ticket
 
 FLAT = {1: 0.010, 2: 0.020, 4: 0.040}  # a CPU: batching gains nothing
 STEEP = {1: 0.010, 2: 0.011, 4: 0.013, 8: 0.017}  # a GPU: it gains a lot
@@ -20,6 +20,14 @@ def scheduler(times: dict[int, float], streams: int = 0, uploads: int = 4) -> Sc
     for stream in range(streams):
         made.open(stream)
     return made
+
+
+def when_due(one: Scheduler[str], now_s: float) -> tuple[list[Ticket[str]], float]:
+    """Return the next batch and when it starts, waking as the scheduler asks."""
+    while not (decision := one.next(now_s)).batch:
+        assert decision.wake_s is not None
+        now_s = decision.wake_s
+    return decision.batch, now_s
 
 
 def test_nothing_waits_so_nothing_runs_and_nobody_is_asked_to_wake() -> None:
@@ -111,9 +119,30 @@ def test_a_batch_is_held_open_only_while_the_engine_is_the_bottleneck() -> None:
     one.offer(0, "a", 2.0, 1.0)
     held = one.next(1.0)
     assert held.batch == []
-    assert held.wake_s == pytest.approx(2.0 - 0.011 - HOLD_MARGIN_S)
-    one.offer(1, "b", 2.0, 1.5)
-    assert [t.item for t in one.next(held.wake_s or 0.0).batch] == ["a", "b"]
+    assert held.wake_s == pytest.approx(1.0 + 0.010)
+    one.offer(1, "b", 2.0, 1.005)
+    batch, now_s = when_due(one, 1.005)
+    assert [t.item for t in batch] == ["a", "b"]
+    assert now_s == pytest.approx(1.0 + 0.011)
+
+
+def test_a_batch_is_never_held_past_what_its_earliest_deadline_allows() -> None:
+    one = scheduler(STEEP, streams=8)
+    for now in range(1000):
+        one.offer(now % 8, "x", 9.0, now / 1000)
+    one.drain()
+    one.offer(0, "a", 1.016, 1.0)
+    assert one.next(1.0).wake_s == pytest.approx(1.016 - 0.011 - HOLD_MARGIN_S)
+
+
+def test_a_frame_that_waits_in_vain_for_company_loses_one_batch_time_and_no_more() -> None:
+    """A flood that has just stopped must not hold up whoever comes after it."""
+    one = scheduler(STEEP, streams=8)
+    for now in range(1000):
+        one.offer(now % 8, "x", 9.0, now / 1000)
+    one.drain()
+    one.offer(0, "alone", 9.0, 1.0)
+    assert when_due(one, 1.0)[1] == pytest.approx(1.0 + 0.010)
 
 
 def test_a_batch_is_not_held_for_streams_that_do_not_exist() -> None:
