@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware import Middleware
 
@@ -67,7 +68,7 @@ def create_app(
             yield
             await sessions.stop(settings.shutdown_timeout_s)
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Sightline",
         version=VERSION,
         description=_ABOUT,
@@ -96,7 +97,7 @@ def _loader(settings: Settings, load: LoadEngine, telemetry: Telemetry) -> LoadB
         max_batch=settings.max_batch,
         max_streams=settings.max_streams,
         max_uploads=settings.max_uploads,
-        picture=PictureLimits(settings.max_upload_bytes, settings.max_pixels),
+        picture=PictureLimits(settings.max_frame_bytes, settings.max_frame_pixels),
     )
     return lambda spec: Batcher(load(spec), limits, telemetry)
 

@@ -94,7 +94,7 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> l
         work = works[item.index]
         timings = Timings(
             decode=item.decode_ms,
-            queue=(started_s - work.received_s) * 1e3,
+            queue=(started_s - work.received_s) * 1e3 - work.decode_ms,
             preprocess=stages.preprocess,
             infer=stages.infer,
             postprocess=stages.postprocess,

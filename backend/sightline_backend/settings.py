@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     )
     credits: int = Field(default=2, ge=1, le=16, description="Frames a client has in flight.")
     max_streams: int = Field(default=64, ge=1, le=10_000, description="Live streams at once.")
+    max_frame_pixels: int = Field(
+        default=9_000_000,
+        ge=1,
+        description="Most pixels of a live frame; a small file can hold millions and hold up all.",
+    )
     max_frame_bytes: int = Field(default=2**20, ge=1024, description="Largest live frame, bytes.")
     idle_timeout_s: float = Field(
         default=60, gt=0, description="Silence after which a live stream is closed, seconds."

@@ -103,7 +103,7 @@ BAD_PICTURES = {
 async def test_one_bad_frame_fails_by_its_number_and_ends_nothing(
     picture: bytes, code: str
 ) -> None:
-    async with running(max_frame_bytes=30_000, max_pixels=200 * 200) as backend:
+    async with running(max_frame_bytes=30_000, max_frame_pixels=200 * 200) as backend:
         async with backend.camera() as camera:
             await camera.send(41, picture)
             failure = await camera.recv()
