@@ -41,7 +41,7 @@ def test_every_page_opens_without_an_exception_and_fits(
         page.set_viewport_size({"width": size["width"], "height": size["height"]})
     page.goto(site.address)
     page.get_by_role("button", name="Go live").wait_for(timeout=30_000)
-    page.get_by_text("Ready", exact=True).wait_for()
+    page.get_by_text("Detector at").wait_for()
     _assert_fine(page)
     page.get_by_role("button", name="Go live").click()
     page.frame_locator(".st-key-live-direct iframe").get_by_role("button", name="Start").wait_for()
@@ -68,11 +68,11 @@ def test_several_pictures_are_detected_and_a_broken_one_stops_no_other(
     page.get_by_text("Found", exact=True).wait_for(timeout=30_000)
     assert page.get_by_text("broken.jpg:").is_visible()
     assert page.locator('[data-testid="stImage"] img').count() == 2
-    found = json.loads(download(page, "JSON", tmp_path).read_text())
+    found = json.loads(download(page, "Findings (JSON)", tmp_path).read_text())
     assert [entry["file"] for entry in found] == ["first.jpg", "second.png"]
     assert found[0]["image"] == {"width": SIZE_WH[0], "height": SIZE_WH[1]}
     assert "person" in {d["class_name"] for entry in found for d in entry["detections"]}
-    rows = list(csv.DictReader(download(page, "CSV", tmp_path).open()))
+    rows = list(csv.DictReader(download(page, "Findings (CSV)", tmp_path).read_text().splitlines()))
     assert len(rows) == sum(len(entry["detections"]) for entry in found)
 
 
@@ -95,7 +95,7 @@ def test_a_clip_comes_back_with_boxes_and_plays_in_the_browser(
     assert boxed.name == "walk-boxes.mp4"
     info = probe_clip(boxed)
     assert (info.width, info.height, info.frames) == (*SIZE_WH, 24)
-    rows = list(csv.DictReader(download(page, "CSV", tmp_path).open()))
+    rows = list(csv.DictReader(download(page, "Findings (CSV)", tmp_path).read_text().splitlines()))
     assert "person" in {row["class"] for row in rows}
     assert 0 <= float(rows[-1]["time_s"]) < 2.4
 

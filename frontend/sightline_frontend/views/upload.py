@@ -142,10 +142,10 @@ def _results(findings: list[Finding], name: str) -> None:
     st.dataframe(rows(findings), hide_index=True)
     with st.container(horizontal=True):
         st.download_button(
-            "JSON", to_json(findings), f"{name}.json", "application/json",
+            "Findings (JSON)", to_json(findings), f"{name}.json", "application/json",
             on_click="ignore", icon=":material/download:", key=f"download-{name}-json",
         )  # fmt: skip
         st.download_button(
-            "CSV", to_csv(findings), f"{name}.csv", "text/csv",
+            "Findings (CSV)", to_csv(findings), f"{name}.csv", "text/csv",
             on_click="ignore", icon=":material/download:", key=f"download-{name}-csv",
         )  # fmt: skip
