@@ -18,7 +18,6 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sightline_backend.app import create_app
-from sightline_backend.server import LiveServer, bind
 from sightline_backend.settings import Settings
 from sightline_engines import wire
 from sightline_engines.assets import shipped_model
@@ -29,7 +28,7 @@ from sightline_engines.pipeline import default_options, detect
 from sightline_engines.recognise import recognise
 from sightline_engines.types import Image, Result
 from tests.backend.camera import connected
-from tests.backend.running import running, until
+from tests.backend.running import running, serving
 from tests.fakes import FakeEngine, encoded, grey
 
 
@@ -80,18 +79,12 @@ async def test_the_model_that_ships_finds_the_same_over_the_wire_as_without_it(
     alone = await asyncio.to_thread(detect_alone, pictures)
 
     settings = Settings(port=0, models_dir=tmp_path, deadline_ms=60_000)
-    app = create_app(settings)
-    with bind(settings) as listener:
-        async with app.router.lifespan_context(app):
-            server = LiveServer(app, settings)
-            serving = asyncio.create_task(server.serve([listener]))
-            await until(lambda: server.started)
-            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws/detect"
-            async with connected(url) as camera:
-                answers = [await camera.detect(seq, data) for seq, data in enumerate(pictures)]
-                labels = camera.hello.labels
-            server.should_exit = True
-            await serving
+    async with (
+        serving(create_app(settings), settings) as (_, port),
+        connected(f"ws://127.0.0.1:{port}/ws/detect") as camera,
+    ):
+        answers = [await camera.detect(seq, data) for seq, data in enumerate(pictures)]
+        labels = camera.hello.labels
 
     assert sum(len(answer.detections) for answer in answers) > 0
     for data, answer, expected in zip(pictures, answers, alone, strict=True):

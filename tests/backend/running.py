@@ -68,16 +68,22 @@ async def running(*engines: FakeEngine, **settings: Any) -> AsyncIterator[Backen
     settings = {"deadline_ms": 5_000, "models_dir": Path("nowhere"), "port": 0, **settings}
     chosen = Settings(model=next(iter(models.engines)), **settings)
     app = create_app(chosen, models=models, load=models.load)
-    listener = bind(chosen)
-    port: int = listener.getsockname()[1]
+    async with serving(app, chosen) as (server, port):
+        base = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as http:
+            yield Backend(app, server, port, http, models)
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, settings: Settings) -> AsyncIterator[tuple[LiveServer, int]]:
+    """Run an app on the port of its settings; yields the server and that port."""
+    listener = bind(settings)
     async with app.router.lifespan_context(app):
-        server = LiveServer(app, chosen)
+        server = LiveServer(app, settings)
         task = asyncio.create_task(server.serve([listener]))
         await until(lambda: server.started)
-        base = f"http://127.0.0.1:{port}"
         try:
-            async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as http:
-                yield Backend(app, server, port, http, models)
+            yield server, listener.getsockname()[1]
         finally:
             server.should_exit = True
             await task
