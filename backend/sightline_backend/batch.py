@@ -69,8 +69,17 @@ class _Decoded:
     decode_ms: float
 
 
-def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> list[Outcome]:
-    """Return one outcome for each work, in order; a bad picture fails alone."""
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchRun:
+    """One outcome for each work, in order, and where the batch's time went."""
+
+    outcomes: list[Outcome]
+    decode_s: float = 0.0
+    engine_s: float | None = None  # letterbox to boxes; None: no picture reached the engine
+
+
+def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> BatchRun:
+    """Run a batch; a bad picture fails alone, a bad engine fails them all."""
     started_s = time.monotonic()
     outcomes: list[Outcome] = [NotRun("closing")] * len(works)
     decoded: list[_Decoded] = []
@@ -79,8 +88,9 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> l
             decoded.append(_decode(index, work, limits))
         except SightlineError as error:
             outcomes[index] = Failed(error.code, error.message)
+    decode_s = time.monotonic() - started_s
     if not decoded:
-        return outcomes
+        return BatchRun(outcomes, decode_s)
     try:
         detections, stages = detect(
             engine, [d.image for d in decoded], [works[d.index].options for d in decoded]
@@ -88,7 +98,7 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> l
     except SightlineError as error:
         for item in decoded:
             outcomes[item.index] = Failed(error.code, error.message)
-        return outcomes
+        return BatchRun(outcomes, decode_s)
     ended_s = time.monotonic()
     for item, found in zip(decoded, detections, strict=True):
         work = works[item.index]
@@ -102,7 +112,7 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> l
         )
         height, width = item.image.shape[:2]
         outcomes[item.index] = Done(found, (width, height), timings, len(decoded))
-    return outcomes
+    return BatchRun(outcomes, decode_s, ended_s - started_s - decode_s)
 
 
 def _decode(index: int, work: Work, limits: PictureLimits) -> _Decoded:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+OUTLIER = 3.0  # no run counts for more than this many times its expectation
+
 
 @dataclass(slots=True)
 class _Estimate:
@@ -16,7 +18,10 @@ class BatchTimes:
     """Running mean and deviation of engine time by batch size.
 
     Smoothed as TCP smooths round-trip times (RFC 6298): a static-shape detector's time is
-    predictable, and what isn't shows up in the deviation.
+    predictable, and what isn't shows up in the deviation. One run counts for at most three
+    times its expectation, so that a single stall doesn't change the plan; an engine that has
+    really become slower is still followed within some runs. What each frame costs beside the
+    engine, decoding above all, is kept apart: it is the same in a batch of any size.
     """
 
     def __init__(self, measured_s: Mapping[int, float]) -> None:
@@ -24,30 +29,34 @@ class BatchTimes:
         if 1 not in measured_s or any(s < 1 or t < 0 for s, t in measured_s.items()):
             raise ValueError(f"times need size 1 and no negatives, got {dict(measured_s)}")
         self._known = {size: _Estimate(t, 0.0) for size, t in sorted(measured_s.items())}
+        self._per_frame_s = 0.0
 
     @property
     def largest(self) -> int:
         """The largest batch that was measured; none larger is ever formed."""
         return max(self._known)
 
-    def observe(self, size: int, seconds: float) -> None:
-        """Take one more run into account."""
+    def observe(self, size: int, engine_s: float, per_frame_s: float = 0.0) -> None:
+        """Take one more run into account: the engine's time, and each frame's beside it."""
+        limit_s = OUTLIER * (engine_s if size not in self._known else self._known[size].mean_s)
+        per_frame_s = min(per_frame_s, limit_s)
+        self._per_frame_s += (per_frame_s - self._per_frame_s) / 8
         known = self._known.get(size)
         if known is None:
-            self._known[size] = _Estimate(seconds, 0.0)
+            self._known[size] = _Estimate(min(engine_s, OUTLIER * self._engine_s(size)), 0.0)
             self._known = dict(sorted(self._known.items()))
             return
-        error = seconds - known.mean_s
+        error = min(engine_s, limit_s) - known.mean_s
         known.deviation_s += (abs(error) - known.deviation_s) / 4
         known.mean_s += error / 8
 
     def mean(self, size: int) -> float:
         """Return the expected seconds of a batch; sizes never run are interpolated."""
-        return self._between(size, 0.0)
+        return self._engine_s(size) + size * self._per_frame_s
 
     def cautious(self, size: int) -> float:
         """Return seconds that most runs stay under: the mean and twice the deviation."""
-        return self._between(size, 2.0)
+        return self._engine_s(size, 2.0) + size * self._per_frame_s
 
     def best_size(self) -> int:
         """Return the smallest size within 5 % of the best frames per second.
@@ -59,7 +68,7 @@ class BatchTimes:
         enough = min(per_frame.values()) * 1.05
         return next(size for size, seconds in per_frame.items() if seconds <= enough)
 
-    def _between(self, size: int, deviations: float) -> float:
+    def _engine_s(self, size: int, deviations: float = 0.0) -> float:
         def at(known_size: int) -> float:
             known = self._known[known_size]
             return known.mean_s + deviations * known.deviation_s

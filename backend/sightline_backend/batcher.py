@@ -13,11 +13,20 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from sightline_backend.batch import Failed, NotRun, Outcome, Work, measure_batch_times, run_batch
+from sightline_backend.batch import (
+    Done,
+    Failed,
+    NotRun,
+    Outcome,
+    Work,
+    measure_batch_times,
+    run_batch,
+)
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
 from sightline_backend.scheduler import Scheduler, Ticket
@@ -28,6 +37,8 @@ R = TypeVar("R")
 
 DEADLINE_RUNS = 3.0  # a deadline is never shorter than this many engine runs
 
+_INTERNAL = Failed("internal", "The server failed on this frame; its log says why.")
+
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +46,7 @@ class Observer(Protocol):
     """Is told what happened; called on the event loop's thread."""
 
     def batch_ran(self, size: int, seconds: float) -> None:
-        """`size` frames ran in one engine call; `seconds` includes decoding."""
+        """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
 
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         """A frame or an upload has its one outcome."""
@@ -127,7 +138,9 @@ class Batcher:
 
     def open_stream(self) -> int:
         """Return a new stream's id; raises Refused when the engine has all it can take."""
-        if self._closing or self._scheduler.streams >= self._limits.max_streams:
+        if self._closing:
+            raise Refused("This model is being closed; try again in a moment.", 1.0)
+        if self._scheduler.streams >= self._limits.max_streams:
             raise Refused(
                 f"All {self._limits.max_streams} streams are in use; try again later.", 5.0
             )
@@ -156,43 +169,53 @@ class Batcher:
     def enqueue(self, work: Work) -> asyncio.Future[Outcome]:
         """Take an upload; raises Refused when too many wait already."""
         pending = self._pending(work)
-        if self._closing or not self._scheduler.enqueue(pending, work.deadline_s):
+        if self._closing:
+            raise Refused("This model is being closed; try again in a moment.", 1.0)
+        if not self._scheduler.enqueue(pending, work.deadline_s):
             raise Refused("Too many uploads are waiting; try again in a moment.", 1.0)
         self._news.set()
         return pending.future
 
     async def _run(self) -> None:
         while not self._closing:
-            self._news.clear()
-            now_s = time.monotonic()
-            decision = self._scheduler.next(now_s)
-            for ticket in decision.late:
-                self._end(ticket.item, NotRun("late"))
-            if decision.batch:
-                await self._run_batch(decision.batch)
-                continue
-            wait_s = None if decision.wake_s is None else max(0.0, decision.wake_s - now_s)
             try:
-                await asyncio.wait_for(self._news.wait(), wait_s)
-            except TimeoutError:
-                continue
+                await self._step()
+            except Exception:  # the outermost loop: whatever happens, it goes on
+                log.exception("the batcher failed")
+                for ticket in self._scheduler.drain():
+                    self._end(ticket.item, _INTERNAL)
+
+    async def _step(self) -> None:
+        """Run the next batch, or wait until there may be one."""
+        self._news.clear()
+        now_s = time.monotonic()
+        decision = self._scheduler.next(now_s)
+        for ticket in decision.late:
+            self._end(ticket.item, NotRun("late"))
+        if decision.batch:
+            await self._run_batch(decision.batch)
+            return
+        wait_s = None if decision.wake_s is None else max(0.0, decision.wake_s - now_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), wait_s)
 
     async def _run_batch(self, batch: list[Ticket[_Pending]]) -> None:
         works = [ticket.item.work for ticket in batch]
-        started_s = time.monotonic()
         try:
-            outcomes = await self._on_thread(
-                lambda: run_batch(self.engine, works, self._limits.picture)
-            )
-        except Exception:  # the outermost loop: a bug in one batch must not stop the others
+            run = await self._on_thread(lambda: run_batch(self.engine, works, self._limits.picture))
+        except Exception:  # a bug in one batch must not fail the frames that wait
             log.exception("a batch of %d failed", len(batch))
-            failed = Failed("internal", "The server failed on this frame; its log says why.")
-            outcomes = [failed] * len(batch)
-        seconds = time.monotonic() - started_s
-        self._scheduler.ran(batch, seconds, time.monotonic())
-        self._observer.batch_ran(len(batch), seconds)
-        for ticket, outcome in zip(batch, outcomes, strict=True):
+            for ticket in batch:
+                self._end(ticket.item, _INTERNAL)
+            return
+        for ticket, outcome in zip(batch, run.outcomes, strict=True):
             self._end(ticket.item, outcome)
+        if run.engine_s is not None:
+            pairs = zip(batch, run.outcomes, strict=True)
+            answered = [ticket for ticket, outcome in pairs if isinstance(outcome, Done)]
+            per_frame_s = run.decode_s / len(batch)
+            self._scheduler.ran(answered, run.engine_s, time.monotonic(), per_frame_s)
+            self._observer.batch_ran(len(answered), run.engine_s)
 
     def _end(self, pending: _Pending, outcome: Outcome) -> None:
         if not pending.future.done():  # its client may have gone and cancelled it

@@ -121,13 +121,16 @@ class Scheduler(Generic[T]):
                 return Decision([], late, hold_s)
         return self._run(batch, late, now_s)
 
-    def ran(self, batch: list[Ticket[T]], seconds: float, now_s: float) -> None:
-        """Learn from a batch that has run."""
-        self.times.observe(len(batch), seconds)
+    def ran(
+        self, batch: list[Ticket[T]], engine_s: float, now_s: float, per_frame_s: float = 0.0
+    ) -> None:
+        """Learn from a batch that has run, and from what each frame cost beside the engine."""
+        self.times.observe(len(batch), engine_s, per_frame_s)
         self._ran_at_s = now_s
         if not self._uploads:
             self._upload_credit_s = 0.0
             return
+        seconds = engine_s + per_frame_s * len(batch)
         used_s = seconds * sum(ticket.stream is None for ticket in batch) / len(batch)
         earned_s = UPLOAD_SHARE * seconds
         self._upload_credit_s = max(0.0, self._upload_credit_s + earned_s - used_s)

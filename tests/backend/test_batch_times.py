@@ -44,3 +44,28 @@ def test_the_cautious_time_is_never_under_the_mean(seen: list[float]) -> None:
     for seconds in seen:
         times.observe(1, seconds)
     assert times.cautious(1) >= times.mean(1) > 0
+
+
+def test_one_stall_does_not_change_the_plan() -> None:
+    times = BatchTimes({1: 0.010, 2: 0.020, 4: 0.040})
+    times.observe(1, 4.0)
+    assert times.mean(1) < 0.013
+    for _ in range(20):
+        times.observe(1, 0.010)
+    assert times.best_size() == 1
+
+
+def test_an_engine_that_has_really_become_slow_is_followed() -> None:
+    times = BatchTimes({1: 0.010})
+    for _ in range(40):
+        times.observe(1, 0.500)
+    assert times.mean(1) == pytest.approx(0.5, rel=0.05)
+
+
+def test_decoding_costs_time_but_never_makes_a_larger_batch_look_better() -> None:
+    times = BatchTimes({1: 0.010, 2: 0.020})
+    for _ in range(60):
+        times.observe(1, 0.010, per_frame_s=0.005)
+    assert times.mean(1) == pytest.approx(0.015, rel=0.02)
+    assert times.mean(2) == pytest.approx(0.030, rel=0.02)
+    assert times.best_size() == 1
