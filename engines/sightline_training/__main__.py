@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--model", type=Path)
             command.add_argument("--conf", type=float, default=CONFIDENCE)
         if name == "train":
-            command.add_argument("--steps", type=int, default=6500)
+            command.add_argument("--steps", type=int, default=5400)
             command.add_argument("--rate", type=float, default=2e-3)
             command.add_argument("--seed", type=int, default=1)
             command.add_argument("--threads", type=int, default=2)

@@ -50,11 +50,14 @@ def iou(a: Array, b: Array) -> Array:
     return overlap
 
 
-def suppress(xyxy: Array, score: Array, limit: float) -> NDArray[np.intp]:
-    """Keep the best of boxes that overlap more than `limit`; return indices, best first."""
+def suppress(xyxy: Array, score: Array, limit: float, most: int = 300) -> NDArray[np.intp]:
+    """Keep the best of boxes that overlap more than `limit`; return indices, best first.
+
+    At most `most` are kept.
+    """
     order = np.argsort(-score, kind="stable")
-    keep = []
-    while order.size:
+    keep: list[np.intp] = []
+    while order.size and len(keep) < most:
         best, order = order[0], order[1:]
         keep.append(best)
         order = order[iou(xyxy[best][None], xyxy[order])[0] <= limit]

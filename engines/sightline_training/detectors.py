@@ -66,5 +66,5 @@ def settle(rows: Array, overlap: float, floor: float = FLOOR, most: int = 300) -
     """Drop weak rows and suppress overlaps class by class; best first, at most `most`."""
     rows = rows[rows[:, 5] > floor]
     shifted = rows[:, :4] + rows[:, 4:5] * 1e5  # classes never meet
-    kept: Array = rows[suppress(shifted.astype(np.float64), rows[:, 5], overlap)]
-    return kept[:most]
+    kept: Array = rows[suppress(shifted.astype(np.float64), rows[:, 5], overlap, most)]
+    return kept

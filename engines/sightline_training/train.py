@@ -26,7 +26,7 @@ EXPORTED = "latest.onnx"
 class Plan:
     """How long and how fast to learn."""
 
-    steps: int = 9000
+    steps: int = 5400
     rate: float = 2e-3  # a share of each channel's size
     warm_up: int = 300
     calm_share: float = 0.15  # the last part, without mosaics
