@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from pydantic import ValidationError
 
 from sightline_frontend.backend import Backend
-from sightline_frontend.settings import Settings
+from sightline_frontend.settings import Settings, explained
 from sightline_frontend.views import live, start, upload
 
 _ICON = Path(__file__).parent / "icon.png"
@@ -22,7 +23,11 @@ def _backend(url: str, timeout_s: float) -> Backend:
 
 def main() -> None:
     """Build the settings once and show the page that was asked for."""
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        st.error(explained(error), icon=":material/settings:")
+        return
     backend = _backend(settings.backend_url, settings.request_timeout_s)
     st.set_page_config(page_title="Sightline", page_icon=str(_ICON), layout="wide")
     st.logo(str(_ICON), size="large")

@@ -47,6 +47,7 @@ class Model:
 
     name: str
     labels: tuple[str, ...]
+    input_size_wh: tuple[int, int]
     licence: str
     conf: float
     iou: float
@@ -55,9 +56,11 @@ class Model:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read one entry of `/api/models`."""
         defaults = data["defaults"]
+        width, height = data["input_size_wh"]
         return cls(
             name=data["name"],
             labels=tuple(data["labels"]),
+            input_size_wh=(int(width), int(height)),
             licence=data["licence"],
             conf=defaults["conf"],
             iou=defaults["iou"],
@@ -69,7 +72,9 @@ class Backend:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        # Connections are not kept: a page's process may hold this object for weeks.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -79,14 +84,14 @@ class Backend:
         """Return the detector's state, None if it can't be reached."""
         try:
             return Health.from_dict(self._get("/health"))
-        except BackendError:
+        except (BackendError, KeyError, TypeError):
             return None
 
     def models(self) -> tuple[Model, ...]:
         """Return the models, the default first; none if the detector can't be reached."""
         try:
             return tuple(Model.from_dict(entry) for entry in self._get("/api/models"))
-        except BackendError:
+        except (BackendError, KeyError, TypeError, ValueError):
             return ()
 
     def detect(self, picture: bytes, settings: wire.Settings) -> Result:
@@ -101,7 +106,10 @@ class Backend:
             if attempt + 1 < BUSY_TRIES:
                 asked_s = float(response.headers.get("retry-after", 0.25))
                 time.sleep(min(asked_s, LONGEST_BUSY_WAIT_S))
-        return wire.result_from_dict({**_NO_STREAM, **_answer(response)})
+        try:
+            return wire.result_from_dict({**_NO_STREAM, **_answer(response)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise _no_sightline(response) from error
 
     def _post(self, picture: bytes, settings: wire.Settings) -> httpx.Response:
         asked = {
@@ -135,11 +143,17 @@ def _answer(response: httpx.Response) -> Any:
     try:
         data = response.json()
     except ValueError as error:
-        raise BackendError(
-            f"{response.request.url} answers {response.status_code}, but not as Sightline does. "
-            "Does SIGHTLINE_BACKEND_URL name the right address?"
-        ) from error
+        raise _no_sightline(response) from error
     if response.is_error:
-        message = data.get("error", {}).get("message") if isinstance(data, dict) else None
-        raise BackendError(message or f"The detector answered {response.status_code}.")
+        try:
+            raise BackendError(str(data["error"]["message"]))
+        except (KeyError, TypeError) as error:
+            raise _no_sightline(response) from error
     return data
+
+
+def _no_sightline(response: httpx.Response) -> BackendError:
+    return BackendError(
+        f"{response.request.url} answers {response.status_code}, but not as Sightline does. "
+        "Does SIGHTLINE_BACKEND_URL name the right address?"
+    )

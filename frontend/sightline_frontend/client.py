@@ -51,6 +51,7 @@ class LiveClient:
         self._quality = jpeg_quality
         self._stats = stats
         self._settings = wire.Settings()
+        self._input_size_wh: tuple[int, int] | None = None
         self._lock = threading.Lock()  # guards the thread and its loop
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,8 +73,14 @@ class LiveClient:
         exchange = self._exchange
         return None if exchange is None else exchange.seen
 
-    def configure(self, settings: wire.Settings) -> None:
-        """Change thresholds, classes or model; they reach the server without a restart."""
+    def configure(
+        self, settings: wire.Settings, input_size_wh: tuple[int, int] | None = None
+    ) -> None:
+        """Change thresholds, classes or model; they reach the server without a restart.
+
+        `input_size_wh` is what the chosen model sees; None: what the server greets with.
+        """
+        self._input_size_wh = input_size_wh
         if settings != self._settings:
             self._settings = settings
             self._kick()
@@ -90,7 +97,8 @@ class LiveClient:
         elif not exchange.ready(came_s):
             self._stats.drop("waiting")
         else:
-            self._offer = _Offer(_fitted(image, exchange.input_size_wh), came_s)
+            limit_wh = self._input_size_wh or exchange.input_size_wh
+            self._offer = _Offer(_fitted(image, limit_wh), came_s)
             self._kick()
 
     def _ensure_thread(self) -> None:

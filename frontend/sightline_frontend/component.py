@@ -8,10 +8,12 @@ from typing import Any
 
 import streamlit.components.v1 as components
 
-from sightline_engines import wire
+from sightline_engines.draw import Color, class_color
+from sightline_frontend.controls import Choice
 from sightline_frontend.settings import Settings
 
 _FOLDER = Path(__file__).parent / "live_component"
+_COLOURS = 80  # classes beyond share them
 _component = components.declare_component("sightline_live", path=str(_FOLDER))
 
 
@@ -23,16 +25,23 @@ class CameraChoice:
     camera: str  # the browser's id of it
 
 
-def show_direct(settings: Settings, wanted: wire.Settings) -> None:
+def show_direct(settings: Settings, choice: Choice) -> None:
     """Show the camera with boxes; frames go straight from the browser to the detector."""
-    asked = {name: value for name, value in asdict(wanted).items() if value is not None}
+    asked = {k: v for k, v in asdict(choice.settings).items() if v is not None}
     _component(
         face="direct",
         backend={"publicUrl": settings.public_backend_url, "port": settings.backend_port},
         settings=asked,
+        input_size_wh=choice.input_size_wh,
         quality=settings.jpeg_quality / 100,
+        colours=[_css(class_color(class_id)) for class_id in range(_COLOURS)],
         key="live-direct",
     )
+
+
+def _css(bgr: Color) -> str:
+    blue, green, red = bgr
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def show_camera_choice(probe: int) -> CameraChoice:

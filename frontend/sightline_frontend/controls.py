@@ -12,17 +12,18 @@ from sightline_frontend.backend import Model
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the viewer wants detected; `labels` name the chosen model's classes."""
+    """What the viewer wants detected, and what is known of the chosen model."""
 
     settings: wire.Settings
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    input_size_wh: tuple[int, int] | None = None  # None: the server's greeting says
 
 
 def choose(models: tuple[Model, ...], page: str) -> Choice:
     """Show the controls; without models (no detector) they wait for it."""
     if not models:
         st.caption("Model, thresholds and classes can be chosen once the detector answers.")
-        return Choice(wire.Settings(), ())
+        return Choice(wire.Settings())
     by_name = {model.name: model for model in models}
     name = st.selectbox("Model", list(by_name), key=f"{page}-model")
     model = by_name[name]
@@ -42,7 +43,7 @@ def choose(models: tuple[Model, ...], page: str) -> Choice:
     )
     st.caption(f"Licence of {model.name}: {model.licence}")
     settings = wire.Settings(conf=conf, iou=iou, classes=tuple(classes), model=name)
-    return Choice(settings, model.labels)
+    return Choice(settings, model.labels, model.input_size_wh)
 
 
 def _step(value: float) -> float:

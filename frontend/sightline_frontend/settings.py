@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -64,3 +64,12 @@ class Settings(BaseSettings):
     def stream_url(self) -> str:
         """The WebSocket address at which this program reaches the detector."""
         return "ws" + self.backend_url.removeprefix("http") + "/ws/detect"
+
+
+def explained(error: ValidationError) -> str:
+    """Return which variables are wrong and why, for a person."""
+    lines = [
+        f"- `SIGHTLINE_{str(problem['loc'][0]).upper()}`: {problem['msg']}"
+        for problem in error.errors()
+    ]
+    return "These settings can't be used:\n" + "\n".join(lines)

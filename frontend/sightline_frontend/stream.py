@@ -7,10 +7,10 @@ from typing import cast
 
 import av
 
-from sightline_engines import wire
 from sightline_engines.draw import draw_detections
 from sightline_engines.types import Detections, Image
 from sightline_frontend.client import LiveClient
+from sightline_frontend.controls import Choice
 from sightline_frontend.exchange import Seen
 from sightline_frontend.stats import LiveStats
 
@@ -32,10 +32,10 @@ class WebRtcStream:
         """When the last picture came, on the clock of `time.monotonic`."""
         return self._last_frame_s
 
-    def configure(self, settings: wire.Settings, labels: tuple[str, ...]) -> None:
+    def configure(self, choice: Choice) -> None:
         """Change what is detected, and the names to draw."""
-        self._labels = labels
-        self.client.configure(settings)
+        self._labels = choice.labels
+        self.client.configure(choice.settings, choice.input_size_wh)
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return the picture with the newest known boxes."""

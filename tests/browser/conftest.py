@@ -6,7 +6,6 @@ All are of package scope: Playwright's loop must be gone before other folders' t
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +15,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from tests.browser import processes
 from tests.browser.camera_clip import write_camera
+from tests.browser.chromium import FLAGS, NAMES, camera_flags, find_chromium
 from tests.browser.processes import Program
 from tests.browser.scene import Scene, film_scene, rendered_scene
 from tests.conftest import ROOT, missing
 from tests.frontend.fake_backend import free_port
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-)
 
 Launch = Callable[..., Browser]
 
@@ -50,11 +36,11 @@ class Site:
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """Return the browser's program."""
-    for name in _NAMES:
-        if path := shutil.which(name):
-            return path
-    missing(f"no browser is installed; any of {', '.join(_NAMES)} would do")
-    raise AssertionError
+    path = find_chromium()
+    if path is None:
+        missing(f"no browser is installed; any of {', '.join(NAMES)} would do")
+        raise AssertionError
+    return path
 
 
 @pytest.fixture(scope="package")
@@ -84,7 +70,7 @@ def launch(chromium: str, playwright: Playwright) -> Iterator[Launch]:
     browsers: list[Browser] = []
 
     def start(*flags: str) -> Browser:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*_FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags])
         browsers.append(browser)
         return browser
 
@@ -96,11 +82,7 @@ def launch(chromium: str, playwright: Playwright) -> Iterator[Launch]:
 @pytest.fixture(scope="package")
 def browser(launch: Launch, camera: Path) -> Browser:
     """Return a Chromium with the clip as its camera, allowed to every page."""
-    return launch(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    )
+    return launch(*camera_flags(camera))
 
 
 @pytest.fixture

@@ -46,13 +46,13 @@ class YellowEngine:
     served = ServedModel("yellow", "1", "numpy", "fp32", "CPU")
 
     def infer(self, tensor: Tensor) -> RawOutput:
-        """Return one box a picture, scored 0.9, or none."""
+        """Return one box a picture, scored 0.7, or none."""
         rows = np.zeros((len(tensor), 1, 6), np.float32)
         for row, image in zip(rows, tensor, strict=True):
             mask = cv2.inRange(image, np.array([0, 140, 160]), np.array([110, 255, 255]))
             x, y, width, height = cv2.boundingRect(mask)
             if width and height:
-                row[0] = (x, y, x + width, y + height, 0.9, 0)
+                row[0] = (x, y, x + width, y + height, 0.7, 0)
         return (rows,)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from playwright.sync_api import Frame, FrameLocator, Page
+from playwright.sync_api import Error, Frame, FrameLocator, Page
 
 from sightline_engines.types import Image
 
@@ -30,6 +30,13 @@ _COUNT_FRAMES = """(video) => {
     if (!video.counting) { video.counting = true; video.requestVideoFrameCallback(count); }
     return video.shownFrames;
 }"""
+
+
+def _holds(condition: Callable[[], object]) -> bool:
+    try:
+        return bool(condition())
+    except Error:
+        return False
 
 
 class LivePage:
@@ -112,9 +119,9 @@ class LivePage:
         return (int(video.evaluate(_COUNT_FRAMES)) - first) / (time.monotonic() - start_s)
 
     def until(self, condition: Callable[[], object], within_s: float, what: str) -> None:
-        """Wait for a condition; the page goes on meanwhile."""
+        """Wait for a condition; a frame that is replaced meanwhile means "not yet"."""
         end_s = time.monotonic() + within_s
-        while not condition():
+        while not _holds(condition):
             assert time.monotonic() < end_s, f"{what} never came; the page says: {self.says()}"
             self.page.wait_for_timeout(100)
 

@@ -89,7 +89,7 @@ def test_a_clip_comes_back_with_boxes_and_plays_in_the_browser(
     panel.get_by_role("button", name="Detect in this clip").click(timeout=30_000)
     panel.get_by_text("Found", exact=True).wait_for(timeout=60_000)
     video = panel.locator("video")
-    page.wait_for_function("document.querySelector('video').readyState > 1", timeout=20_000)
+    page.wait_for_function("document.querySelector('video')?.readyState > 1", timeout=20_000)
     assert float(video.evaluate("(v) => v.duration")) == pytest.approx(2.4, abs=0.2)
     boxed = download(page, "Annotated clip", tmp_path)
     assert boxed.name == "walk-boxes.mp4"
@@ -113,6 +113,7 @@ def test_a_clip_that_is_none_is_explained(page: Page, site: Site, tmp_path: Path
 
 def test_a_snapshot_is_detected(page: Page, site: Site) -> None:
     upload(page, site, "Snapshot")
+    page.get_by_text("Use the camera").click(timeout=30_000)
     page.get_by_role("button", name="Take Photo").click(timeout=30_000)
     page.get_by_role("tabpanel").locator('[data-testid="stImage"] img').wait_for(timeout=30_000)
     _assert_fine(page)

@@ -10,6 +10,7 @@ import pytest
 
 from sightline_engines import wire
 from sightline_engines.types import Detections
+from sightline_frontend.controls import Choice
 from sightline_frontend.stream import WebRtcStream, scaled
 from tests.frontend.fake_backend import LABELS, FakeBackend, free_port, running
 
@@ -55,7 +56,7 @@ def test_without_a_detector_the_picture_comes_back_as_it_went() -> None:
 def test_the_newest_boxes_are_drawn_on_frames_of_any_size() -> None:
     fake = FakeBackend(f"ws://127.0.0.1:{free_port()}")
     stream = WebRtcStream(f"{fake.url}/ws/detect", 80)
-    stream.configure(wire.Settings(), LABELS)
+    stream.configure(Choice(wire.Settings(), LABELS))
     with running(fake):
         for _ in range(4000):
             stream.frame(grey_frame(64, 48))

@@ -80,7 +80,7 @@ export class Connection {
   lost(reason) {
     this.socket = null;
     this.ready = false;
-    this.onLost(reason || this.reason);
+    this.onLost(this.reason || reason);
     this.timer = setTimeout(() => this.connect(), backoffMs(this.attempt++));
   }
 

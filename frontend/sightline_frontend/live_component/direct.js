@@ -4,12 +4,13 @@ import { Camera } from "./capture.js";
 import { Connection } from "./connection.js";
 import { clearCanvas, drawResult, sameShape } from "./draw.js";
 import { Encoder } from "./encoder.js";
-import { offlineMessage } from "./messages.js";
+import { TOO_SLOW, offlineMessage } from "./messages.js";
 import { Pacer } from "./pace.js";
 import { LiveStats } from "./stats.js";
 import { HEADER_BYTES, fitInto, writeHeader } from "./wire.js";
 
 const STALE_BOXES_MS = 3000;
+const TOO_SLOW_MS = 5000; // without a result for so long while frames are dropped as late
 const FAILURES_SHOWN = 5; // as many frames in a row that failed are no accident
 
 export class DirectStream {
@@ -31,6 +32,8 @@ export class DirectStream {
     this.seq = 0;
     this.failures = 0;
     this.drawnMs = 0;
+    this.helloMs = 0;
+    this.tooSlow = false;
     this.running = false;
     document.addEventListener("visibilitychange", () => this.visibility());
     setInterval(() => this.housekeeping(), 500);
@@ -56,10 +59,12 @@ export class DirectStream {
   }
 
   /** Take thresholds, classes and model; they reach the server without a restart. */
-  configure(settings, quality) {
+  configure({ settings, quality, colours, input_size_wh: inputSizeWh }) {
     const changed = JSON.stringify(settings) !== JSON.stringify(this.settings);
     this.settings = settings;
     this.quality = quality;
+    this.colours = colours;
+    this.inputSizeWh = inputSizeWh;
     if (changed) this.sendSettings();
   }
 
@@ -75,6 +80,7 @@ export class DirectStream {
 
   hello(hello) {
     this.limits = hello;
+    this.helloMs = performance.now();
     this.stats.model = hello.model;
     this.forgetFrames(hello.credits);
     this.sendSettings();
@@ -117,7 +123,8 @@ export class DirectStream {
       return;
     }
     const { videoWidth, videoHeight } = this.video;
-    const sizeWh = fitInto([videoWidth, videoHeight], this.limits.input_size_wh);
+    const limitWh = this.inputSizeWh ?? this.limits.input_size_wh;
+    const sizeWh = fitInto([videoWidth, videoHeight], limitWh);
     this.encoder.encode(this.video, sizeWh, this.quality, { seq: this.seq++, capturedMs });
   }
 
@@ -178,7 +185,8 @@ export class DirectStream {
     if (!frame || !this.running) return;
     this.sent.delete(message.seq);
     if (sameShape(message, [this.video.videoWidth, this.video.videoHeight])) {
-      drawResult(this.overlay, message, [this.video.clientWidth, this.video.clientHeight]);
+      const shownWh = [this.video.clientWidth, this.video.clientHeight];
+      drawResult(this.overlay, message, shownWh, this.colours);
     } else {
       clearCanvas(this.overlay); // the picture was turned since this frame left
     }
@@ -196,5 +204,13 @@ export class DirectStream {
     const nowMs = performance.now();
     this.connection.checkSilence(nowMs, this.sent.size);
     if (nowMs - this.drawnMs > STALE_BOXES_MS) clearCanvas(this.overlay);
+    const late = this.connection.ready && this.stats.drops.late > 0;
+    if (late && nowMs - Math.max(this.drawnMs, this.helloMs) > TOO_SLOW_MS) {
+      this.onMessage(TOO_SLOW);
+      this.tooSlow = true;
+    } else if (this.tooSlow) {
+      this.onMessage(null);
+      this.tooSlow = false;
+    }
   }
 }

@@ -2,12 +2,6 @@
 
 const ASPECT_TOLERANCE = 0.03;
 
-/** Return a class's steady colour as CSS; the same rule as sightline_engines/draw.py. */
-export function classColour(classId) {
-  const hue = ((0.35 + classId * 0.618034) % 1) * 360;
-  return `hsl(${hue.toFixed(1)} 87.7% 59.4%)`;
-}
-
 /** Return the boxes of `result` scaled to a picture of `sizeWh`. */
 export function scaleBoxes(result, [width, height]) {
   const scaleX = width / result.image.width;
@@ -24,8 +18,8 @@ export function sameShape(result, [width, height]) {
   return Math.abs(ratio - 1) < ASPECT_TOLERANCE;
 }
 
-/** Draw `result` over a video shown at `sizeWh` CSS pixels. */
-export function drawResult(canvas, result, sizeWh) {
+/** Draw `result` over a video shown at `sizeWh` CSS pixels; `colours` by class number. */
+export function drawResult(canvas, result, sizeWh, colours) {
   const density = window.devicePixelRatio || 1;
   const [width, height] = sizeWh.map((side) => Math.round(side * density));
   if (canvas.width !== width || canvas.height !== height) {
@@ -39,12 +33,13 @@ export function drawResult(canvas, result, sizeWh) {
   context.lineWidth = line;
   context.font = `600 ${text}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  for (const found of scaleBoxes(result, [width, height])) drawBox(context, found, line, text);
+  for (const found of scaleBoxes(result, [width, height])) {
+    drawBox(context, found, colours[found.class_id % colours.length], line, text);
+  }
 }
 
-function drawBox(context, found, line, text) {
+function drawBox(context, found, colour, line, text) {
   const [x1, y1, x2, y2] = found.xyxy;
-  const colour = classColour(found.class_id);
   context.strokeStyle = colour;
   context.strokeRect(x1, y1, x2 - x1, y2 - y1);
   const label = `${found.class_name} ${Math.round(found.score * 100)}%`;

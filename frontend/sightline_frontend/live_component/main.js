@@ -66,7 +66,7 @@ function startDirect() {
     onState: showState,
     onMessage: showMessage,
   });
-  direct.configure(args.settings, args.quality);
+  direct.configure(args);
   return direct.start(view.camera.value, backendUrl(args.backend, window.location));
 }
 
@@ -91,7 +91,7 @@ async function start() {
   try {
     const opened = await (args.face === "camera" ? startWebrtc() : startDirect());
     clearTimeout(asking);
-    if (args.face === "camera") showState("Camera ready");
+    if (args.face === "camera") showState("Camera on");
     showMessage(null);
     showRunning(true);
     await showCameras(opened);
@@ -150,7 +150,7 @@ function render(newArgs, theme) {
   if (args.face === "strip") showStrip(view.strip, args.stats, args.box_label);
   else view.toggle.disabled = false;
   if (view.state.textContent === "Loading") showState("Ready");
-  direct?.configure(args.settings, args.quality);
+  direct?.configure(args);
   if (args.face === "camera" && args.probe > probed) {
     probed = args.probe; // the page lost the picture and asks whether the camera is to blame
     if (running) start();

@@ -24,8 +24,9 @@ export const INSECURE = {
   title: "The browser only gives cameras to secure pages",
   text:
     "This page came over plain http from another machine, so the browser has switched its " +
-    "camera off. Open it as http://localhost on the machine itself, or serve it over https " +
-    "(see docs/live.md). The Upload page works as it is.",
+    "camera off. Open it as http://localhost on the machine itself, or put it behind https " +
+    "(a proxy such as Caddy, or Streamlit's --server.sslCertFile and --server.sslKeyFile). " +
+    "Uploading pictures and clips works as it is.",
 };
 
 export const LOST_CAMERA = {
@@ -36,6 +37,13 @@ export const LOST_CAMERA = {
 export const ASKING = {
   title: "Waiting for your permission",
   text: "Your browser asks whether this page may use the camera. Choose Allow.",
+};
+
+export const TOO_SLOW = {
+  title: "The detector is too slow for live boxes",
+  text:
+    "Every picture would be answered too late to matter. Choose a smaller model, close other " +
+    "streams, or give frames more time with SIGHTLINE_DEADLINE_MS.",
 };
 
 /** Return the message of an error that getUserMedia raised. */
@@ -49,12 +57,18 @@ export function cameraMessage(error) {
   );
 }
 
+function sentence(text) {
+  const start = text[0].toUpperCase() + text.slice(1);
+  return start.endsWith(".") ? start : `${start}.`;
+}
+
 /** Return the message shown while the detector can't be reached. */
 export function offlineMessage(url, reason) {
   return {
     title: "No connection to the detector",
     text:
-      (reason ? `${reason} ` : `Nothing answers at ${url}. `) +
+      (reason ? sentence(reason) : `Nothing answers this page at ${url}.`) +
+      " " +
       "The picture keeps running, and boxes come back by themselves as soon as it answers.",
   };
 }

@@ -29,11 +29,12 @@ def show(settings: Settings, backend: Backend) -> None:
         st.caption(_WAYS[way or "Direct"])
         choice = choose(models, "live")
     with picture:
-        if health is None:
-            wait_for_backend(backend)
-        else:
-            show_fallback(health)
+        with st.container():  # always there: what comes and goes in it moves no video
+            if health is None:
+                wait_for_backend(backend)
+            else:
+                show_fallback(health)
         if way == "WebRTC":
             show_webrtc(settings, choice)
         else:
-            show_direct(settings, choice.settings)
+            show_direct(settings, choice)

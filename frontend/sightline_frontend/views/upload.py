@@ -60,7 +60,9 @@ def _pictures(backend: Backend, choice: Choice) -> None:
 
 
 def _snapshot(backend: Backend, choice: Choice) -> None:
-    file = st.camera_input("Take a picture")
+    if not st.toggle("Use the camera"):  # else the browser would ask for it on every visit
+        return
+    file = st.camera_input("Take a picture", label_visibility="collapsed")
     if file is not None:
         finding = _picture(backend, choice, file)
         _results([] if finding is None else [finding], "snapshot")

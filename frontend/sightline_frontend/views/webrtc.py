@@ -31,22 +31,23 @@ class Viewer:
         self.stream = WebRtcStream(settings.stream_url, settings.jpeg_quality)
         self.watch: ConnectionWatch | None = None  # while the visitor wants to see pictures
         self.run = 0  # counts connections: each has a component of its own
-        self.unreachable = False
+        self.dark_tries = 0  # of them, those that brought no picture: is it the camera?
 
     def want(self, playing: bool) -> None:
         """Note the visitor's wish."""
         if playing and self.watch is None:
             self.watch = ConnectionWatch(time.monotonic())
         elif not playing:
-            self.watch, self.unreachable = None, False
+            self.watch = None
 
 
 def show_webrtc(settings: Settings, choice: Choice) -> None:
     """Show start button, picture and figures."""
     viewer: Viewer = st.session_state.setdefault("webrtc-viewer", Viewer(settings))
-    viewer.stream.configure(choice.settings, choice.labels)
-    wish = show_camera_choice(probe=viewer.run)
+    viewer.stream.configure(choice)
+    wish = show_camera_choice(probe=viewer.dark_tries)
     viewer.want(wish.playing)
+
     if not wish.playing:
         return
     context = webrtc_streamer(
@@ -82,15 +83,14 @@ def _watch(viewer: Viewer, context: WebRtcStreamerContext[Any, Any]) -> None:
         return
     now_s = time.monotonic()
     verdict = viewer.watch.look(now_s, context.state.playing, viewer.stream.last_frame_s)
-    if verdict in ("restart", "unreachable"):
+
+    if verdict == "restart":
         viewer.run += 1
-        viewer.unreachable = verdict == "unreachable"
+        viewer.dark_tries += viewer.watch.failures > 0
         st.rerun()
-    if verdict == "live":
-        viewer.unreachable = False
-    elif viewer.unreachable:
+    if viewer.watch.unreachable:
         st.error(_UNREACHABLE, icon=":material/wifi_off:")
-    elif viewer.watch.restarts:
+    elif verdict == "connecting" and viewer.watch.restarts:
         st.warning("The video connection was lost; it is being started again.")
     if verdict == "live" and viewer.stream.client.problem:
         st.warning(
