@@ -104,8 +104,7 @@ class Backend:
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             if attempt + 1 < BUSY_TRIES:
-                asked_s = float(response.headers.get("retry-after", 0.25))
-                time.sleep(min(asked_s, LONGEST_BUSY_WAIT_S))
+                time.sleep(_retry_after_s(response))
         try:
             return wire.result_from_dict({**_NO_STREAM, **_answer(response)})
         except (KeyError, TypeError, ValueError) as error:
@@ -137,6 +136,12 @@ class Backend:
             f"The detector at {self.url} doesn't answer: {reason}. Start it with "
             "`sightline serve`, or set SIGHTLINE_BACKEND_URL to where it is."
         )
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    """Return how long to wait; a proxy may give a date (RFC 9110), which is not worth reading."""
+    text = response.headers.get("retry-after", "")
+    return min(float(text), LONGEST_BUSY_WAIT_S) if text.isdecimal() else 0.25
 
 
 def _answer(response: httpx.Response) -> Any:

@@ -57,7 +57,7 @@ def test_a_server_that_is_not_there_is_named(absent_backend: Backend) -> None:
 
 
 @contextmanager
-def scripted(*answers: tuple[int, bytes]) -> Iterator[Backend]:
+def scripted(*answers: tuple[int, bytes], retry_after: str = "0") -> Iterator[Backend]:
     """Serve one answer after the other, the last one again and again."""
     left = list(answers)
 
@@ -66,7 +66,7 @@ def scripted(*answers: tuple[int, bytes]) -> Iterator[Backend]:
             status, body = left.pop(0) if len(left) > 1 else left[0]
             self.rfile.read(int(self.headers.get("content-length", 0)))
             self.send_response(status)
-            self.send_header("retry-after", "0.01")
+            self.send_header("retry-after", retry_after)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -97,8 +97,9 @@ FOUND = (
 )
 
 
-def test_a_busy_server_is_asked_again() -> None:
-    with scripted(BUSY, BUSY, FOUND) as backend:
+@pytest.mark.parametrize("retry_after", ["", "0", "nan", "Sat, 21 Nov 2026 06:00:00 GMT"])
+def test_a_busy_server_is_asked_again(retry_after: str) -> None:
+    with scripted(BUSY, BUSY, FOUND, retry_after=retry_after) as backend:
         assert backend.detect(PICTURE, wire.Settings()).size_wh == (4, 3)
 
 

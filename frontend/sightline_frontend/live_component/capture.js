@@ -48,7 +48,12 @@ export class Camera {
     const [track] = this.stream.getVideoTracks();
     track.addEventListener("ended", () => this.lost(track));
     this.video.srcObject = this.stream;
-    await this.video.play();
+    try {
+      await this.video.play();
+    } catch (error) {
+      this.stop(); // or the camera's light stays on beside an error
+      throw new CameraProblem(cameraMessage(error));
+    }
     this.tick(this.stream);
     return track.getSettings().deviceId ?? "";
   }
