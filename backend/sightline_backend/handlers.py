@@ -69,8 +69,8 @@ async def _unexpected(_request: Request, _error: Exception) -> Response:
 def _sentence(problem: dict[str, Any]) -> str:
     where = [str(part) for part in problem["loc"] if part not in ("query", "body")]
     said = problem["msg"]
-    if problem["type"] == "missing" and where == ["file"]:
-        said = "send the picture as the multipart field `file`"
+    if where == ["file"]:  # pydantic's own words name Python types here
+        said = "send the picture as the multipart field `file`: curl -F file=@street.jpg"
     elif problem["type"] == "extra_forbidden":
         said = "there is no such field"
     found = problem.get("input")

@@ -6,14 +6,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
 from sightline_backend.batcher import Batcher
-from sightline_backend.errors import NoRoomForModelError, UnknownModelError
+from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
+from sightline_backend.place import Place
 from sightline_engines.errors import EngineError, SightlineError
 from sightline_engines.types import Engine, ModelSpec
 
@@ -28,17 +28,6 @@ class Models(Protocol):
     def list(self) -> Sequence[ModelSpec]: ...
 
     def find(self, name_or_path: str) -> ModelSpec: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Place:
-    """One model in memory, or on its way there."""
-
-    ready: asyncio.Future[Batcher]
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    leases: int = 0
-    used: int = 0  # when it was last asked for, in requests
-    task: asyncio.Task[None] | None = None
 
 
 class EnginePool:
@@ -61,8 +50,9 @@ class EnginePool:
         self._asked_default = default
         self._preload = preload
         self._capacity = capacity
-        self._places: dict[str, _Place] = {}
-        self._changing = asyncio.Lock()
+        self._places: dict[str, Place] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of the models that leave, too
+        self._closing = False
         self._requests = itertools.count(1)
         self._default_spec: ModelSpec | None = None
         self._default: Batcher | None = None
@@ -119,12 +109,12 @@ class EnginePool:
     async def acquire(self, name: str | None) -> Batcher:
         """Return a model's batcher, loading it if need be; `release` must follow.
 
-        Raises UnknownModelError, NoRoomForModelError or what kept the model from loading.
+        Raises UnknownModelError, NoRoomForModelError or what kept the model from loading. Who is
+        cancelled while waiting changes nothing for the model: it comes, or goes, all the same.
         """
-        async with self._changing:
-            place = await self._place(name)
-            place.leases += 1
-            place.used = next(self._requests)
+        place = self._place(await self._spec(name))
+        place.leases += 1
+        place.used = next(self._requests)
         try:
             return await asyncio.shield(place.ready)
         except BaseException:
@@ -146,77 +136,87 @@ class EnginePool:
         finally:
             self.release(batcher)
 
-    async def _place(self, name: str | None) -> _Place:
+    async def _spec(self, name: str | None) -> ModelSpec:
         default = self._default_spec
-        if default is not None and name is None:
-            name = default.name
+        if default is not None and name in (None, default.name):
+            return default
         place = self._places.get(name or "")
         if place is not None:
-            return place
-        if default is not None and name == default.name:
-            spec = default
-        else:
-            spec = await self._listed_spec(name or "")
-        await self._make_room()
-        place = _Place(asyncio.get_running_loop().create_future())
-        place.task = asyncio.create_task(self._run(spec, place), name=f"model {spec.name}")
-        self._places[spec.name] = place
-        return place
-
-    async def _listed_spec(self, name: str) -> ModelSpec:
+            return place.spec
         # Never `find`: it takes paths too, and this name comes from a client.
         listed = {spec.name: spec for spec in await asyncio.to_thread(self._models.list)}
-        if name not in listed:
+        if name is None or name not in listed:
             names = dict.fromkeys([self.default.engine.spec.name, *listed])
             raise UnknownModelError(
-                f"There is no model {name[:80]!r}. There are: {', '.join(names)}. "
+                f"There is no model {(name or '')[:80]!r}. There are: {', '.join(names)}. "
                 "`sightline models add` and `sightline models pull` bring more."
             )
         return listed[name]
 
-    async def _make_room(self) -> None:
+    def _place(self, spec: ModelSpec) -> Place:
+        """Return a model's place, a new one if need be; never waits, so no two do it at once."""
+        if self._closing:
+            raise Refused("The server is stopping; try again in a moment.", 5.0)
+        place = self._places.get(spec.name)
+        if place is None:
+            leaving = self._make_room()
+            place = Place(spec, asyncio.get_running_loop().create_future())
+            place.task = asyncio.create_task(
+                self._run(place, leaving.task if leaving else None), name=f"model {spec.name}"
+            )
+            self._tasks.add(place.task)
+            place.task.add_done_callback(self._tasks.discard)
+            self._places[spec.name] = place
+        return place
+
+    def _make_room(self) -> Place | None:
+        """Send the least recently used idle model away if there is no room for another."""
         if len(self._places) < self._capacity:
-            return
+            return None
         idle = [(p.used, n) for n, p in self._places.items() if p.leases == 0 and p.ready.done()]
         if not idle:
             raise NoRoomForModelError(
                 f"{self._capacity} models are in memory and in use, which is the most this "
                 "server holds (SIGHTLINE_MAX_MODELS). Use one of them, or try again later."
             )
-        _, name = min(idle)
-        await self._close(name)
+        leaving = self._places.pop(min(idle)[1])
+        leaving.stop.set()
+        return leaving
 
-    async def _run(self, spec: ModelSpec, place: _Place) -> None:
-        """Hold one model from its loading to its end, in one task as `async with` needs."""
+    async def _run(self, place: Place, leaving: asyncio.Task[None] | None) -> None:
+        """Hold one model from its loading to its end, in one task as `async with` needs.
+
+        It loads once the model that makes room for it has gone.
+        """
+        spec = place.spec
         try:
+            if leaving is not None:
+                await asyncio.wait([leaving])  # `await leaving` would cancel it with this task
+            if place.stop.is_set():  # the server stopped in the meantime
+                return
             async with await asyncio.to_thread(self._load, spec) as batcher:
                 log.info("model ready", model=spec.name, **_served(batcher.engine))
                 place.ready.set_result(batcher)
                 await place.stop.wait()
             log.info("model closed", model=spec.name)
         except SightlineError as error:
-            self._give_up(spec, place, error)
+            place.fail(error)
         except Exception:  # a runtime's own error; whoever asked gets an answer all the same
             log.exception("model failed", model=spec.name)
             message = f"The model {spec.name} can't be run here; the server's log says why."
-            self._give_up(spec, place, EngineError(message))
-
-    def _give_up(self, spec: ModelSpec, place: _Place, error: SightlineError) -> None:
-        self._places.pop(spec.name, None)
-        if not place.ready.done():
-            place.ready.set_exception(error)
-            place.ready.exception()  # seen, even if all who asked have gone
-
-    async def _close(self, name: str) -> None:
-        place = self._places[name]
-        place.stop.set()
-        if place.task is not None:
-            await place.task
-        self._places.pop(name, None)
+            place.fail(EngineError(message))
+        finally:
+            if self._places.get(spec.name) is place:
+                del self._places[spec.name]
+            place.fail(EngineError(f"The model {spec.name} was closed before it was ready."))
 
     async def _close_all(self) -> None:
-        for name in list(self._places):
-            await self._close(name)
+        """Close every model; one that fails is logged by its own task and holds up no other."""
+        self._closing = True
+        for place in self._places.values():
+            place.stop.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 def _served(engine: Engine) -> dict[str, str | None]:

@@ -9,7 +9,6 @@ from sightline_backend.batcher import Batcher
 from sightline_backend.options import detect_options, in_force, known_to, merged
 from sightline_backend.pool import EnginePool
 from sightline_engines import wire
-from sightline_engines.errors import SightlineError
 from sightline_engines.types import ModelSpec, ServedModel
 
 
@@ -37,7 +36,7 @@ class Seat:
             if before is not None:
                 asked = merged(known_to(batcher.engine.spec, before._asked), asked)
             return cls(pool, batcher, asked)
-        except SightlineError:
+        except BaseException:
             pool.release(batcher)
             raise
 

@@ -165,9 +165,9 @@ class Session:
         if len(text) > MAX_TEXT_CHARS:
             raise WireError(f"A text message has at most {MAX_TEXT_CHARS} characters.")
         asked = wire.settings_from_json(text)
+        if asked.model is not None and self._switching is not None:
+            self._switching.cancel()  # the newest wish counts, also one to stay
         if asked.model is not None and asked.model != self._seat.spec.name:
-            if self._switching is not None:
-                self._switching.cancel()  # the newest wish counts
             self._switching = asyncio.create_task(self._switch(asked, asked.model))
             return
         try:
@@ -183,6 +183,11 @@ class Session:
             seat = await Seat.take(self._pool, model, asked, before=self._seat)
         except SightlineError as error:
             self._post(wire.Failure(error.code, error.message))
+            return
+        except Exception:  # the outermost of this task: a bug here leaves the stream running
+            log.exception("a change of model failed")
+            advice = "The server failed on this change of model; its log says why."
+            self._post(wire.Failure("internal", advice))
             return
         self._seat.leave()
         self._seat = seat

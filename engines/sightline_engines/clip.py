@@ -24,6 +24,7 @@ _OPTIONS = {
     "format_whitelist": "mov,mp4,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mjpeg,m4v,gif",
 }
 _MAX_PIXELS = 50_000_000  # a frame, as for pictures
+_END_PICTURES, _END_SHARE = 3, 0.02  # how much a whole clip may lack by its own count
 _ENCODERS = ("libx264", "libopenh264")
 
 
@@ -54,22 +55,27 @@ def probe_clip(path: Path) -> ClipInfo:
 
 
 def read_clip(path: Path) -> Iterator[Image]:
-    """Yield a clip's pictures, upright; raises ClipError where it can't be read on."""
-    count = 0
+    """Yield a clip's pictures, upright.
+
+    Raises ClipError where it can't be read on, which may be after its last whole picture.
+    """
+    count, end_s = 0, 0.0
     with _open(path) as container:
         stream = _video(container, path)
         stream.thread_type = "AUTO"
         try:
             for frame in container.decode(stream):
-                if frame.width * frame.height > _MAX_PIXELS:
-                    raise ClipError(f"{path.name} has pictures of {frame.width}x{frame.height}.")
                 count += 1
+                if frame.pts is not None and frame.time_base is not None:
+                    shown = frame.pts - (stream.start_time or 0) + (frame.duration or 0)
+                    end_s = max(end_s, float(shown * frame.time_base))
                 # the display matrix counts degrees counterclockwise
                 yield turn(cast(Image, frame.to_ndarray(format="bgr24")), -frame.rotation // 90)
         except av.error.FFmpegError as error:
             raise ClipError(f"{path.name} is damaged after {count} pictures: {error}.") from error
-    if not count:
-        raise ClipError(f"{path.name} holds no picture.")
+        if not count:
+            raise ClipError(f"{path.name} holds no picture.")
+        _require_end(container, stream, path, count, end_s)
 
 
 class ClipWriter:
@@ -144,7 +150,52 @@ def _open(path: Path) -> av.container.InputContainer:
 def _video(container: av.container.InputContainer, path: Path) -> VideoStream:
     if not container.streams.video:
         raise ClipError(f"{path.name} holds no video.")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    codec = stream.codec_context
+    if codec.width * codec.height > _MAX_PIXELS:
+        raise ClipError(
+            f"{path.name} has pictures of {codec.width}x{codec.height}; at most "
+            f"{_MAX_PIXELS / 1e6:g} megapixels are read. Save it smaller."
+        )
+    # The decoder itself must refuse: a picture may be larger than the file's header says.
+    codec.options = {"max_pixels": str(_MAX_PIXELS)}
+    return stream
+
+
+def _require_end(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    path: Path,
+    count: int,
+    end_s: float,
+) -> None:
+    """Refuse a clip that is cut off: its decoder just stops, as at the end."""
+    length_s = _length_s(container, stream)
+    rate = float(stream.average_rate or stream.guessed_rate or 25)
+    if length_s is None or 0 < stream.frames <= count:
+        return
+    if length_s - max(end_s, count / rate) > max(_END_PICTURES / rate, _END_SHARE * length_s):
+        frames = stream.frames or round(length_s * rate)
+        raise ClipError(
+            f"{path.name} is cut off: it ends after {count} of {frames} pictures. Copy it anew."
+        )
+
+
+def _length_s(container: av.container.InputContainer, stream: VideoStream) -> float | None:
+    """Return how long the file says its pictures go on; None where it doesn't.
+
+    ffmpeg estimates a duration by what is there where none is written, as for an AVI.
+    """
+    formats = container.format.name.split(",")
+    if "avi" in formats:
+        rate = stream.average_rate
+        return float(stream.frames / rate) if stream.frames and rate else None
+    if "mp4" in formats and stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    # Matroska's length is that of the longest stream, which may be the sound
+    if "matroska" in formats and container.duration and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
 
 
 def _encoder() -> str:

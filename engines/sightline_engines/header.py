@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -11,7 +12,12 @@ from sightline_engines.exif import orientation
 ACCEPTED = ("JPEG", "PNG", "WebP", "BMP")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those three are tables
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
-_MAX_PNG_CHUNKS = 100_000  # a real one of 20 MB has some thousand
+_JPEG_SKIPPED = frozenset({0xC4, 0xDA, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # with a length
+_FILLING = re.compile(rb"\xff*")
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte nor a restart
+_MAX_FILLING = 4096  # bytes
+_MAX_PARTS = 10_000  # a PNG of 20 MB in pieces of 4 KiB has half as many
+_MAX_SCANS = 100  # an encoder writes about ten; a decoder goes over the whole picture for each
 _KNOWN_STARTS = {
     b"GIF8": "a GIF",
     b"II*\0": "a TIFF",
@@ -54,32 +60,80 @@ def parse_header(data: memoryview) -> PictureHeader:
 
 
 def _jpeg(data: memoryview) -> PictureHeader:
-    turned, at = 1, 2
-    while True:
+    turned, at = None, 2
+    for _ in range(_MAX_PARTS):
         lead, marker = struct.unpack_from("BB", data, at)
         if lead != 0xFF:
             raise PictureCorruptError("The JPEG's header is damaged: a marker is missing.")
-        if marker == 0xFF:  # filling
-            at += 1
+        if marker == 0xFF:
+            at = _end_of_filling(data, at) - 1
             continue
         if marker in _JPEG_BARE:
             at += 2
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + length]
-        if marker == 0xE1 and bytes(body[:6]) == b"Exif\0\0":
+        if marker == 0xE1 and turned is None and bytes(body[:6]) == b"Exif\0\0":
             turned = orientation(body[6:])
         if marker in _JPEG_FRAMES:
-            bits, height, width = struct.unpack_from(">BHH", body)
-            if bits != 8:
-                raise PictureCorruptError(
-                    f"The JPEG has {bits} bits a colour, and only 8 can be read. Save it as PNG."
-                )
-            _require_jpeg_end(data[at:])
-            return PictureHeader("JPEG", width, height, turned)
+            return _jpeg_frame(body, data[at:], turned or 1)
         if marker in (0xD9, 0xDA) or length < 2:
             raise PictureCorruptError("The JPEG has no frame header.")
         at += 2 + length
+    raise _too_many_parts("JPEG")
+
+
+def _end_of_filling(data: memoryview, at: int) -> int:
+    """Return where bytes of 0xFF end that an encoder may put before a marker."""
+    found = _FILLING.match(data, at, at + _MAX_FILLING)
+    if found is None or found.end() == at + _MAX_FILLING:
+        raise PictureCorruptError("The JPEG's header is damaged: it has nothing but filling.")
+    return found.end()
+
+
+def _jpeg_frame(body: memoryview, rest: memoryview, turned: int) -> PictureHeader:
+    """Return the header by a frame's `body`; look through the `rest` of the file from there."""
+    bits, height, width = struct.unpack_from(">BHH", body)
+    if bits != 8:
+        raise PictureCorruptError(
+            f"The JPEG has {bits} bits a colour, and only 8 can be read. Save it as PNG."
+        )
+    data = bytes(rest)
+    if data.rfind(b"\xff\xd9") < 0:  # half a picture would give half the detections, silently
+        raise PictureCorruptError("The JPEG is cut off: its end is missing.")
+    # Counting the two bytes anywhere is quick and never too few: most files end here.
+    if data.count(b"\xff\xda") > _MAX_SCANS and _scans(data, 4 + len(body)) > _MAX_SCANS:
+        raise PictureCorruptError(
+            f"The JPEG is stored in more than {_MAX_SCANS} scans, which takes too long to decode. "
+            "Save it anew, as a plain JPEG."
+        )
+    return PictureHeader("JPEG", width, height, turned)
+
+
+def _scans(data: bytes, at: int) -> int:
+    """Count a JPEG's scans up to its end, as a decoder comes by them; stop above the limit.
+
+    Tables, texts and what a camera appends to the file may hold the two bytes by chance.
+    """
+    count = 0
+    for _ in range(_MAX_PARTS):
+        found = _NEXT_MARKER.search(data, at)
+        if found is None or count > _MAX_SCANS:
+            return count
+        marker = data[found.end() - 1]
+        if marker == 0xD9:
+            return count
+        count += marker == 0xDA
+        at = found.end()
+        if marker in _JPEG_SKIPPED:
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise _too_many_parts("JPEG")
+
+
+def _too_many_parts(kind: str) -> PictureCorruptError:
+    return PictureCorruptError(
+        f"The {kind} is made of more than {_MAX_PARTS} parts. Save it anew to put it in order."
+    )
 
 
 def _png(data: memoryview) -> PictureHeader:
@@ -87,18 +141,20 @@ def _png(data: memoryview) -> PictureHeader:
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     if kind != b"IHDR" or length != 13:
         raise PictureCorruptError("The PNG doesn't begin with its header.")
-    turned, at = 1, 8
-    for _ in range(_MAX_PNG_CHUNKS):
+    turned, at = None, 8
+    for _ in range(_MAX_PARTS):
         if at + 12 > len(data):
             break
         length, kind = struct.unpack_from(">I4s", data, at)
         if at + 12 + length > len(data):
             break
         if kind == b"IEND":
-            return PictureHeader("PNG", width, height, turned)
-        if kind == b"eXIf":
+            return PictureHeader("PNG", width, height, turned or 1)
+        if kind == b"eXIf" and turned is None:
             turned = orientation(data[at + 8 : at + 8 + length])
         at += 12 + length
+    else:
+        raise _too_many_parts("PNG")
     raise PictureCorruptError("The PNG is cut off or damaged: its end is missing.")
 
 
@@ -123,13 +179,15 @@ def _webp(data: memoryview) -> PictureHeader:
 
 def _webp_orientation(data: memoryview) -> int:
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            return 1
         kind, length = struct.unpack_from("<4sI", data, at)
         if kind == b"EXIF":
             body = data[at + 8 : at + 8 + length]
             return orientation(body[6:] if bytes(body[:6]) == b"Exif\0\0" else body)
         at += 8 + length + length % 2
-    return 1
+    raise _too_many_parts("WebP")
 
 
 def _bmp(data: memoryview) -> PictureHeader:
@@ -139,10 +197,3 @@ def _bmp(data: memoryview) -> PictureHeader:
     else:
         width, height = struct.unpack_from("<ii", data, 18)
     return PictureHeader("BMP", width, abs(height))  # a negative height is stored top down
-
-
-def _require_jpeg_end(data: memoryview) -> None:
-    """Refuse a file that is cut off: half a picture would give half the detections, silently."""
-    end = b"\xff\xd9"
-    if bytes(data[-2:]) != end and bytes(data).rfind(end) < 0:
-        raise PictureCorruptError("The JPEG is cut off: its end is missing.")

@@ -8,7 +8,12 @@ from typing import cast
 import cv2
 import numpy as np
 
-from sightline_engines.errors import PictureCorruptError, PictureError, PictureTooLargeError
+from sightline_engines.errors import (
+    PictureCorruptError,
+    PictureError,
+    PictureFormatError,
+    PictureTooLargeError,
+)
 from sightline_engines.header import ACCEPTED, PictureHeader, parse_header
 from sightline_engines.turn import upright
 from sightline_engines.types import Image
@@ -18,6 +23,7 @@ __all__ = [
     "PictureHeader",
     "PictureLimits",
     "decode_picture",
+    "encode_as",
     "encode_jpeg",
     "read_header",
 ]
@@ -81,7 +87,29 @@ def decode_picture(data: bytes | memoryview, limits: PictureLimits) -> Image:
 
 def encode_jpeg(image: Image, quality: int = 90) -> bytes:
     """Return a picture as JPEG with 4:2:0 colour; quality 1..100."""
-    done, buffer = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise PictureError("The picture can't be written as JPEG.")
+    return _encode(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_as(image: Image, suffix: str) -> bytes:
+    """Return a picture in the format that a file name's suffix says, as .png.
+
+    JPEG and WebP lose little, PNG and BMP nothing. Raises PictureFormatError.
+    """
+    suffix = suffix.lower()
+    if suffix in {".jpg", ".jpeg"}:
+        return encode_jpeg(image)
+    if suffix == ".webp":
+        return _encode(image, suffix, [cv2.IMWRITE_WEBP_QUALITY, 90])
+    if suffix in {".png", ".bmp"}:
+        return _encode(image, suffix, [])
+    raise PictureFormatError(
+        f"A picture can't be written as '{suffix}': name the file .jpg, .png, .webp or .bmp."
+    )
+
+
+def _encode(image: Image, suffix: str, options: list[int]) -> bytes:
+    done, buffer = cv2.imencode(suffix, image, options)
+    if not done:  # larger than the format can hold
+        height, width = image.shape[:2]
+        raise PictureError(f"{width}x{height} pixels can't be written as {suffix}.")
     return buffer.tobytes()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import threading
+import time
 from typing import Any
 
 import cv2
@@ -13,7 +15,8 @@ import pytest
 import supervision as sv
 
 from sightline_engines.errors import EngineError
-from tests.backend.running import running
+from sightline_engines.header import PictureHeader, parse_header
+from tests.backend.running import running, until
 from tests.fakes import SPEC, FakeEngine, encoded, grey, named, noise
 
 PICTURE = encoded(grey(204, 128, 64))
@@ -235,3 +238,43 @@ async def test_a_large_picture_is_answered() -> None:
         response = await backend.detect(encoded(noise(3000, 1500)))
     assert response.json()["image"] == {"width": 3000, "height": 1500}
     assert SPEC.input_size_wh == (64, 64)
+
+
+async def test_no_picture_is_parsed_on_the_event_loops_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def noted(data: memoryview) -> PictureHeader:
+        threads.append(threading.current_thread())
+        return parse_header(data)
+
+    monkeypatch.setattr("sightline_engines.picture.parse_header", noted)
+    async with running() as backend:
+        assert (await backend.detect(PICTURE)).status_code == 200
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+async def test_the_times_count_from_the_pictures_arrival() -> None:
+    async with running(FakeEngine(), FakeEngine(named("other"))) as backend:
+        backend.models.go.clear()
+        asking = asyncio.create_task(backend.detect(PICTURE, model="other"))
+        await until(lambda: "other" in backend.models.loads)
+        waited_from_s = time.monotonic()
+        await asyncio.sleep(0.05)
+        waited_ms = (time.monotonic() - waited_from_s) * 1e3
+        backend.models.go.set()
+        timings = (await asking).json()["timings_ms"]
+    assert timings["queue"] >= waited_ms
+    assert timings["total"] >= timings["queue"] + timings["infer"]
+
+
+async def test_a_file_that_is_only_text_is_told_how_to_send_one() -> None:
+    async with running() as backend:
+        text = await backend.http.post("/detect", data={"file": "hello"})
+        nothing = await backend.http.post("/detect")
+    for response in (text, nothing):
+        message = response.json()["error"]["message"]
+        assert "curl -F file=@street.jpg" in message
+        assert "class" not in message

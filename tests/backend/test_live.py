@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sightline_engines import wire
 from tests.backend.running import Backend, running, until
+from tests.fakes import FakeModels
 
 
 async def refusal(backend: Backend, **options: Any) -> tuple[int, str]:
@@ -66,3 +67,17 @@ async def test_a_stream_too_many_is_told_when_to_try_again_and_closed_with_1013(
         await until(lambda: len(backend.service.sessions) == 0)
         async with backend.camera() as camera:
             assert (await camera.detect(1)).seq == 1
+
+
+async def test_a_stream_too_many_costs_no_look_into_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(max_streams=1) as backend, backend.camera():
+        monkeypatch.delattr(FakeModels, "list")  # a look would be an error
+        url = f"ws://127.0.0.1:{backend.port}/ws/detect"
+        async with connect(url, subprotocols=[wire.SUBPROTOCOL], proxy=None) as refused:  # type: ignore[list-item]
+            text = await refused.recv()
+            assert isinstance(text, str)
+            failure = wire.message_from_json(text)
+        assert isinstance(failure, wire.Failure)
+        assert failure.code == "busy"

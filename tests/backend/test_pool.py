@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from random import Random
 
 import pytest
 
 from sightline_backend.batcher import Batcher, BatchLimits
-from sightline_backend.errors import NoRoomForModelError, UnknownModelError
+from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
 from sightline_backend.pool import EnginePool
 from sightline_backend.telemetry import Telemetry
 from sightline_engines.errors import EngineError, ModelFileError
@@ -33,6 +35,72 @@ async def pool_of(
 
 def models_named(*names: str) -> FakeModels:
     return FakeModels([FakeEngine(named(name)) for name in names])
+
+
+class FailingClose(FakeEngine):
+    """An engine whose runtime fails as it is let go."""
+
+    def close(self) -> None:
+        """Note that the engine was let go, and fail."""
+        super().close()
+        raise RuntimeError("The runtime is confused.")
+
+
+class HeldClose(FakeEngine):
+    """An engine that is let go only when `may_close` is set."""
+
+    may_close: threading.Event
+    closing: threading.Event
+
+    def close(self) -> None:
+        """Wait, then let go."""
+        self.closing.set()
+        self.may_close.wait()
+        super().close()
+
+
+@contextmanager
+def held_close(models: FakeModels, name: str) -> Iterator[threading.Event]:
+    """Keep an engine from closing until the block ends; yields what its close sets."""
+    engine = models.engines[name]
+    assert isinstance(engine, HeldClose)
+    engine.may_close, engine.closing = threading.Event(), threading.Event()
+    try:
+        yield engine.closing
+    finally:
+        engine.may_close.set()
+
+
+class SlowList(FakeModels):
+    """A store on a slow disk: `list` waits while `listed` is clear."""
+
+    def __init__(self, engines: Sequence[FakeEngine]) -> None:
+        super().__init__(engines)
+        self.listing = threading.Event()
+        self.listed = threading.Event()
+        self.listed.set()
+
+    def list(self) -> Sequence[ModelSpec]:
+        """Return every model, in its own time."""
+        self.listing.set()
+        self.listed.wait()
+        return super().list()
+
+
+async def serves(pool: EnginePool, name: str | None) -> None:
+    """Use a model as a stream does; raises what it can't do."""
+    async with asyncio.timeout(5), pool.using(name) as batcher:
+        batcher.close_stream(batcher.open_stream())
+
+
+async def until_it_serves(pool: EnginePool, name: str) -> None:
+    """Wait for room: models that nobody waits for any more may still be loading."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(NoRoomForModelError):
+                await serves(pool, name)
+                return
+            await asyncio.sleep(0.005)
 
 
 async def test_the_default_and_the_preloaded_are_there_from_the_start() -> None:
@@ -136,3 +204,69 @@ async def test_a_default_that_cant_be_loaded_stops_the_start_and_closes_the_rest
         async with pool_of(models, preload=("a",)):
             pass
     assert models.engines["fake"].closed
+
+
+async def test_a_caller_who_leaves_while_a_model_makes_room_breaks_neither_model() -> None:
+    models = models_named("fake", "a", "b")
+    models.engines["a"] = HeldClose(named("a"))
+    async with pool_of(models) as pool:
+        async with pool.using("a"):
+            pass
+        with held_close(models, "a") as closing:
+            waiting = asyncio.create_task(pool.acquire("b"))
+            await asyncio.to_thread(closing.wait)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        for name in ("b", "a", "b"):
+            await serves(pool, name)
+
+
+async def test_after_a_storm_of_switches_and_leaves_every_model_still_serves() -> None:
+    random = Random(7)
+    names = ("a", "b", "c", "d")
+    models = models_named("fake", *names)
+
+    async def client(pool: EnginePool) -> None:
+        for _ in range(20):
+            wish = asyncio.create_task(serves(pool, random.choice(names)))
+            await asyncio.wait([wish], timeout=random.choice([0, 0.001, 0.01]))
+            wish.cancel()
+            await asyncio.wait([wish])
+            if not wish.cancelled():
+                assert isinstance(wish.exception(), NoRoomForModelError | None)
+
+    async with pool_of(models, capacity=3) as pool:
+        await asyncio.gather(*(client(pool) for _ in range(4)))
+        for name in (*names, "fake"):
+            await until_it_serves(pool, name)
+        assert len(pool.loaded) <= 3
+
+
+async def test_an_engine_that_fails_to_close_keeps_no_other_open() -> None:
+    models = models_named("fake", "a", "b", "c")
+    models.engines["a"] = FailingClose(named("a"))
+    models.engines["b"] = FailingClose(named("b"))
+    async with pool_of(models, capacity=3, preload=("a", "b")) as pool:
+        await serves(pool, "c")
+    assert all(engine.closed for engine in models.engines.values())
+
+
+async def test_names_are_looked_up_without_holding_others_up() -> None:
+    models = SlowList([FakeEngine(named("fake")), FakeEngine(named("a"))])
+    async with pool_of(models, preload=("a",)) as pool:
+        models.listed.clear()
+        unknown = asyncio.create_task(pool.acquire("x"))
+        await asyncio.to_thread(models.listing.wait)
+        for name in (None, "fake", "a"):
+            await serves(pool, name)
+        models.listed.set()
+        with pytest.raises(UnknownModelError):
+            await unknown
+
+
+async def test_a_pool_that_closes_takes_no_further_model() -> None:
+    models = models_named("fake", "a")
+    async with pool_of(models) as pool:
+        pass
+    with pytest.raises(Refused, match="stopping"):
+        await pool.acquire("a")

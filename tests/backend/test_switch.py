@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sightline_backend import seat
 from sightline_engines import wire
 from sightline_engines.errors import ModelFileError
 from tests.backend.running import running, until
@@ -120,3 +121,37 @@ async def test_a_client_that_leaves_while_its_model_loads_leaves_nothing_behind(
         assert backend.service.pool.default.streams == 0
         async with asyncio.timeout(5), backend.service.pool.using("other") as batcher:
             assert batcher.streams == 0
+
+
+async def test_a_wish_to_stay_calls_off_the_wish_to_move() -> None:
+    async with running(FakeEngine(), FakeEngine(named("b"))) as backend, backend.camera() as camera:
+        backend.models.go.clear()
+        await camera.socket.send(wire.settings_to_json(wire.Settings(model="b")))
+        await until(lambda: "b" in backend.models.loads)
+        stay = await camera.set(model="fake")
+        assert isinstance(stay, wire.Settings)
+        assert stay.model == "fake"
+        backend.models.go.set()
+        await until(lambda: "b" in backend.service.pool.loaded)
+        assert (await camera.detect(1)).model.name == "fake"
+        async with backend.service.pool.using("b") as batcher:
+            assert batcher.streams == 0
+
+
+async def test_a_bug_in_a_change_of_model_is_told_and_leaves_no_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def bug(*_: object) -> wire.Settings:
+        raise ZeroDivisionError("secret")
+
+    engines = [FakeEngine(), FakeEngine(named("a")), FakeEngine(named("b"))]
+    async with running(*engines, max_models=2) as backend, backend.camera() as camera:
+        monkeypatch.setattr(seat, "known_to", bug)
+        failure = await camera.set(model="a")
+        assert isinstance(failure, wire.Failure)
+        assert failure.code == "internal"
+        assert "secret" not in failure.message
+        assert (await camera.detect(1)).model.name == "fake"
+        monkeypatch.undo()
+        moved = await camera.set(model="b")
+        assert isinstance(moved, wire.Settings), "the failed change holds no model in memory"

@@ -17,6 +17,7 @@ import pytest
 
 from sightline_engines import Detector
 from sightline_engines.clip import ClipWriter, probe_clip, read_clip
+from sightline_engines.header import parse_header
 from tests.cli.conftest import Run
 from tests.cli.running import SIGHTLINE
 
@@ -128,6 +129,26 @@ def test_a_clip_comes_back_as_a_clip_of_the_same_length(
     assert [p.name for p in tmp_path.glob("street*")] == ["street-detected.mp4"]
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.webp", "out.bmp", "out.JPEG"])
+def test_a_drawn_picture_is_of_the_format_that_its_name_says(
+    run: Run, people: Path, tmp_path: Path, name: str
+) -> None:
+    result = run("detect", people, "--format", "image", "--output", tmp_path / name)
+    assert result.exit_code == 0
+    kind = {".png": "PNG", ".webp": "WebP", ".bmp": "BMP"}.get(Path(name).suffix, "JPEG")
+    assert parse_header(memoryview((tmp_path / name).read_bytes())).format == kind
+
+
+def test_a_name_of_no_format_that_can_be_written_is_refused(
+    run: Run, people: Path, street: Path, tmp_path: Path
+) -> None:
+    for source in (people, street):
+        result = run("detect", source, "--format", "image", "--output", tmp_path / "out.gif")
+        assert result.exit_code == 1
+        assert "name" in result.stderr
+    assert not (tmp_path / "out.gif").exists()
+
+
 def test_inputs_of_one_name_do_not_overwrite_each_other(
     run: Run, people: Path, tmp_path: Path
 ) -> None:
@@ -184,9 +205,18 @@ def test_a_clip_that_breaks_off_keeps_the_frames_before(
     run: Run, shared_data: Path, tmp_path: Path
 ) -> None:
     whole = (shared_data / "video" / "arjun_vtest.avi").read_bytes()
-    (tmp_path / "cut.avi").write_bytes(whole[:60_000])
-    result = run("detect", tmp_path / "cut.avi")
-    assert len([row for row in rows(result.stdout) if "frame" in row]) >= 1
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole[:60_000])
+    result = run("detect", cut)
+    *frames, failed = rows(result.stdout)
+    assert len(frames) >= 1
+    assert all("frame" in row for row in frames)
+    assert failed["error"]["code"] == "bad_clip"
+    assert result.exit_code == 1
+    assert f"ends after {len(frames)} of 795 pictures" in result.stderr
+    drawn = run("detect", cut, "--format", "image", "--output", tmp_path)
+    assert drawn.exit_code == 1
+    assert probe_clip(tmp_path / "cut-detected.mp4").frames == len(frames)
 
 
 @pytest.mark.parametrize(

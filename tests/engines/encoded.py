@@ -37,6 +37,13 @@ def exif(orientation: int, order: str = "<") -> bytes:
     return b"Exif\0\0" + start + struct.pack(f"{order}H", 1) + entry + bytes(4)
 
 
+def many_scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan, one of refinement, is there `count` times."""
+    data = encoded(scene(), "JPEG", progressive=True)
+    last = data.rfind(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     """Return one chunk of a PNG with its check sum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

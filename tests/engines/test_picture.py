@@ -20,9 +20,15 @@ from sightline_engines.errors import (
     PictureTooLargeError,
 )
 from sightline_engines.exif import orientation
-from sightline_engines.picture import PictureLimits, decode_picture, encode_jpeg, read_header
+from sightline_engines.picture import (
+    PictureLimits,
+    decode_picture,
+    encode_as,
+    encode_jpeg,
+    read_header,
+)
 from sightline_engines.types import Image
-from tests.engines.encoded import encoded, exif, png_claiming, scene
+from tests.engines.encoded import encoded, exif, many_scans, png_chunk, png_claiming, scene
 
 LIMITS = PictureLimits()
 FORMATS = ("JPEG", "PNG", "WebP", "BMP")
@@ -165,6 +171,70 @@ def test_damage_anywhere_gives_a_picture_or_a_picture_error(
         assert decode_picture(bytes(data), limits).ndim == 3
     except PictureError:
         return
+
+
+@pytest.mark.parametrize("appended", [b"", b"\xff\xda\0\0" * 5000], ids=["plain", "appended"])
+@pytest.mark.parametrize("count", [1, 50])
+def test_a_jpeg_of_many_scans_is_read(count: int, appended: bytes) -> None:
+    assert decode_picture(many_scans(count) + appended, LIMITS).shape == scene().shape
+
+
+def test_scans_are_not_counted_in_tables_and_restarts() -> None:
+    plain = encoded(scene(200, 200), "JPEG", restart_marker_blocks=1)
+    assert plain.count(b"\xff\xd0") > 3
+    scan = plain.find(b"\xff\xda")
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 4000) + b"\xff\xda" * 2000
+    assert decode_picture(plain[:scan] + comment + plain[scan:], LIMITS).shape == (200, 200, 3)
+
+
+@pytest.mark.parametrize("hidden", [b"", b"\xff\x02\xff\xff", b"\xff\xd3", b"\xff" * 9, b"junk"])
+def test_a_jpeg_of_thousands_of_scans_is_refused(hidden: bytes) -> None:
+    data = many_scans(3000)
+    scan = data.find(b"\xff\xda")
+    with pytest.raises(PictureCorruptError, match="more than 100 scans"):
+        read_header(data[:scan] + hidden + data[scan:], LIMITS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff" * 10**6,
+        b"\xff\xd8" + b"\xff\xd0" * 10**6,
+        b"\xff\xd8" + b"\xff\xe0\0\x02" * 10**6,
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
+        + png_chunk(b"IDAT", b"") * 99_000
+        + png_chunk(b"IEND", b""),
+        b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(10) + b"AAAA\0\0\0\0" * 10**6,
+    ],
+    ids=["filling", "restarts", "empty segments", "PNG chunks", "WebP chunks"],
+)
+def test_a_header_without_end_is_given_up(data: bytes) -> None:
+    with pytest.raises(PictureCorruptError, match=r"nothing but filling|more than 10000 parts"):
+        read_header(data, LIMITS)
+
+
+def test_filling_before_a_marker_is_passed_over() -> None:
+    data = encoded(scene(), "JPEG")
+    assert read_header(data[:2] + b"\xff" * 1000 + data[2:], LIMITS).width == 48
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".png", "PNG"), (".webp", "WebP")]
+)
+def test_a_picture_is_written_as_its_suffix_says(suffix: str, kind: str) -> None:
+    assert read_header(encode_as(scene(), suffix), LIMITS).format == kind
+
+
+@pytest.mark.parametrize("suffix", ["", ".gif", ".mp4"])
+def test_a_suffix_of_no_picture_is_refused(suffix: str) -> None:
+    with pytest.raises(PictureFormatError, match=r"\.jpg, \.png, \.webp or \.bmp"):
+        encode_as(scene(), suffix)
+
+
+def test_what_a_format_can_not_hold_is_a_picture_error() -> None:
+    with pytest.raises(PictureError, match="20000x1 pixels"):
+        encode_as(np.zeros((1, 20_000, 3), np.uint8), ".webp")
 
 
 def test_a_jpeg_written_is_read_back() -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sightline_backend.models import recognised
 from sightline_backend.models.store import ModelStore
 from sightline_engines.assets import SHIPPED_NAME, shipped_model
 from sightline_engines.errors import ModelFileError
+from sightline_engines.recognise import recognise
 from sightline_engines.sidecar import sidecar_path
+from sightline_engines.types import ModelSpec
 
 
 @pytest.fixture
@@ -136,3 +139,26 @@ def test_a_swapped_file_does_not_pass_for_the_added_one(store: ModelStore, my_mo
         file.write(b"\x72\x00")  # still an ONNX file, of other bytes
     with pytest.raises(ModelFileError, match="SHA-256"):
         store.find("mine")
+
+
+def test_a_file_is_read_again_only_once_it_or_its_sidecar_has_changed(
+    store: ModelStore, my_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(path: Path) -> ModelSpec:
+        read.append(path.name)
+        return recognise(path)
+
+    monkeypatch.setattr(recognised, "recognise", noted)
+    spec = store.add(my_model, "mine")
+    first = store.list()
+    assert sorted(read) == sorted([shipped_model().name, "mine.onnx"])
+    assert (store.list(), list(store.broken()), store.find("mine")) == (first, [], first[1])
+    assert len(read) == 2
+    sidecar_path(spec.path).write_text('{"labels": "no list"}')
+    for _ in range(2):
+        assert [one.name for one in store.broken()] == ["mine"]
+    assert read[2:] == ["mine.onnx"]
+    store.remove("mine")
+    assert [one.name for one in store.list()] == [SHIPPED_NAME]

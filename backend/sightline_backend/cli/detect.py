@@ -44,9 +44,10 @@ def detect(  # noqa: PLR0913, PLR0917  each is an option of the command
 ) -> None:
     """Detect objects in pictures and clips.
 
-    JSON and CSV go to the standard output or into --output; drawn pictures (JPEG) and clips
-    (MP4) into the current folder or where --output says. An input that can't be read is named
-    on the standard error, the others go on, and the exit status is 1.
+    JSON and CSV go to the standard output or into --output; drawn pictures (JPEG, or what
+    --output's suffix says) and clips (MP4) into the current folder or where --output says. An
+    input that can't be read, or not to its end, is named on the standard error, the others go
+    on, and the exit status is 1.
     """
     from sightline_backend.cli.configuration import model_store, read_settings
     from sightline_backend.cli.looking import Looker

@@ -15,8 +15,8 @@ from sightline_backend.cli.looking import Seen
 from sightline_backend.formats import CSV_COLUMNS, as_json
 from sightline_engines.clip import ClipInfo, ClipWriter
 from sightline_engines.draw import draw_detections
-from sightline_engines.errors import PictureError, SightlineError
-from sightline_engines.picture import encode_jpeg
+from sightline_engines.errors import ClipError, PictureError, SightlineError
+from sightline_engines.picture import encode_as
 from sightline_engines.types import Image
 
 Format = Literal["json", "csv", "image"]
@@ -94,7 +94,7 @@ class CsvReport:
 
 
 class PictureReport:
-    """The inputs with their boxes drawn: JPEG for a picture, MP4 for a clip."""
+    """The inputs with their boxes drawn: by --output's suffix or JPEG, and MP4 for a clip."""
 
     def __init__(
         self, output: Path | None, labels: tuple[str, ...], inputs: Sequence[Path]
@@ -107,23 +107,35 @@ class PictureReport:
         self.paths: list[Path] = []  # what was written
 
     def picture(self, source: Path, seen: Seen) -> None:
-        """Write a JPEG."""
+        """Write a picture in the format that its name says."""
         target = self._target(source, ".jpg")
-        target.write_bytes(encode_jpeg(self._drawn(seen)))
+        target.write_bytes(encode_as(self._drawn(seen), target.suffix))
         self.paths.append(target)
 
     def clip(self, source: Path, info: ClipInfo, frames: Iterator[Seen]) -> None:
-        """Write an MP4 that is there when it is whole."""
+        """Write an MP4, there once it can be played; of a clip that breaks off, what there was."""
         target = self._target(source, ".mp4")
+        if target.suffix.lower() != ".mp4":
+            raise ClipError(f"A clip is written as MP4: name {target} .mp4, or give a folder.")
         part = target.with_name(f"{target.name}.part")
+        broken: ClipError | None = None
         try:
             with ClipWriter(part, (info.width, info.height), info.fps) as writer:
-                for seen in frames:
+                while True:
+                    try:
+                        seen = next(frames, None)
+                    except ClipError as error:
+                        broken = error
+                        break
+                    if seen is None:
+                        break
                     writer.write(self._drawn(seen))
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
         self.paths.append(target)
+        if broken is not None:
+            raise broken
 
     def failed(self, source: Path, error: SightlineError) -> None:
         """Write nothing."""

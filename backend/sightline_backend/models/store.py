@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from sightline_backend.models.catalogue import CATALOGUE
 from sightline_backend.models.names import check_name, name_from
+from sightline_backend.models.recognised import RecognisedFiles
 from sightline_engines.assets import SHIPPED_NAME, shipped_model
 from sightline_engines.errors import ModelFileError
 from sightline_engines.recognise import recognise
@@ -42,6 +43,7 @@ class ModelStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._files = RecognisedFiles()
 
     def list(self) -> Sequence[ModelSpec]:
         """Return the models that can be used, the shipped one first; broken ones are left out."""
@@ -57,13 +59,13 @@ class ModelStore:
         Raises ModelFileError, listing the names there are.
         """
         if name_or_path == SHIPPED_NAME:
-            return recognise(shipped_model())
+            return self._files.spec(shipped_model())
         file = self._file(name_or_path)
         if file is not None and file.is_file():
-            return recognise(file)
+            return self._files.spec(file)
         path = Path(name_or_path).expanduser()
         if os.sep in name_or_path or path.suffix.lower() in (".onnx", ".pt"):
-            return recognise(path)  # a .pt gets the sentence on how to export it
+            return self._files.spec(path)  # a .pt gets the sentence on how to export it
         raise _unknown(name_or_path, [spec.name for spec in self.list()])
 
     def add(
@@ -125,7 +127,9 @@ class ModelStore:
     def _read(self, name: str) -> ModelSpec | BrokenModel:
         try:
             file = shipped_model() if name == SHIPPED_NAME else self._file(name)
-            return recognise(file) if file else BrokenModel(name, "Its folder's name is odd.")
+            if file is None:
+                return BrokenModel(name, "Its folder's name is odd.")
+            return self._files.spec(file)
         except ModelFileError as error:
             return BrokenModel(name, error.message)
 

@@ -29,9 +29,10 @@ async def live(socket: WebSocket, service: Running) -> None:
         await socket.send_denial_response(problem)
         return
     await socket.accept(wire.SUBPROTOCOL)
-    models = tuple(spec.name for spec in await service.pool.specs())
     try:
-        service.sessions.check_room()
+        service.sessions.check_room()  # before any work is done for the stream
+        models = tuple(spec.name for spec in await service.pool.specs())
+        service.sessions.check_room()  # others may have come in the meantime
         seat = await Seat.take(service.pool, None, wire.Settings())
     except Refused as refused:
         await _turn_away(socket, refused)
