@@ -14,6 +14,7 @@ import numpy as np
 from sightline_engines import wire
 from sightline_engines.clip import ClipInfo, ClipWriter, probe_clip, read_clip
 from sightline_engines.draw import draw_detections
+from sightline_engines.errors import ClipError
 from sightline_engines.picture import encode_jpeg
 from sightline_engines.types import Image, Result
 from sightline_frontend.backend import Backend
@@ -36,15 +37,25 @@ class ClipJob:
     labels: tuple[str, ...]
 
 
-def run_clip(job: ClipJob, backend: Backend, progress: Progress) -> list[Finding]:
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipRun:
+    """What was found, a picture after the other; `broken` says why it ends early, if it does."""
+
+    findings: list[Finding]
+    broken: str | None = None
+
+
+def run_clip(job: ClipJob, backend: Backend, progress: Progress) -> ClipRun:
     """Write the annotated clip and return what was found; raises ClipError, BackendError.
 
-    Holds a few pictures at a time, however long the clip is.
+    Holds a few pictures at a time, however long the clip is. What a damaged clip gives before
+    it breaks off is kept.
     """
     info = probe_clip(job.source)
     size_wh = (info.width, info.height)
     findings: list[Finding] = []
     waiting: deque[tuple[Image, Future[Result]]] = deque()
+    broken: str | None = None
 
     def finish_one(writer: ClipWriter) -> None:
         image, answer = waiting.popleft()
@@ -57,15 +68,20 @@ def run_clip(job: ClipJob, backend: Backend, progress: Progress) -> list[Finding
         ClipWriter(job.target, size_wh, info.fps) as writer,
         ThreadPoolExecutor(IN_FLIGHT) as pool,
     ):
-        for picture in read_clip(job.source):
-            image = _of_size(picture, size_wh)
-            jpeg = encode_jpeg(image, JPEG_QUALITY)
-            waiting.append((image, pool.submit(backend.detect, jpeg, job.settings)))
-            if len(waiting) >= IN_FLIGHT:
-                finish_one(writer)
+        try:
+            for picture in read_clip(job.source):
+                image = _of_size(picture, size_wh)
+                jpeg = encode_jpeg(image, JPEG_QUALITY)
+                waiting.append((image, pool.submit(backend.detect, jpeg, job.settings)))
+                if len(waiting) >= IN_FLIGHT:
+                    finish_one(writer)
+        except ClipError as error:
+            if not waiting:  # it broke off before its first picture
+                raise
+            broken = error.message
         while waiting:
             finish_one(writer)
-    return findings
+    return ClipRun(findings, broken)
 
 
 def _finding(job: ClipJob, info: ClipInfo, index: int, result: Result) -> Finding:

@@ -14,7 +14,7 @@ from sightline_engines.errors import SightlineError
 from sightline_engines.picture import PictureLimits, decode_picture
 from sightline_engines.types import Image, Result
 from sightline_frontend.backend import Backend
-from sightline_frontend.clip_run import ClipJob, run_clip
+from sightline_frontend.clip_run import ClipJob, ClipRun, run_clip
 from sightline_frontend.controls import Choice, choose
 from sightline_frontend.findings import Finding, rows, summary, to_csv, to_json
 from sightline_frontend.views.status import show_fallback, wait_for_backend
@@ -107,18 +107,20 @@ def _clip(backend: Backend, choice: Choice) -> None:
             st.error(f"**{file.name}**: {error.message}", icon=":material/error:")
     if done is None:
         return
-    done_for, findings, clip = done
+    done_for, run, clip = done
     if done_for != asked:
         st.info("The choice has changed since; press the button to detect again.")
+    if run.broken:
+        st.warning(f"**{file.name}**: {run.broken}", icon=":material/content_cut:")
     st.video(clip, format="video/mp4")
     st.download_button(
         "Annotated clip (MP4)", clip, f"{Path(file.name).stem}-boxes.mp4", "video/mp4",
         on_click="ignore", icon=":material/download:", key="download-mp4",
     )  # fmt: skip
-    _results(findings, "clip")
+    _results(run.findings, "clip")
 
 
-def _run(backend: Backend, choice: Choice, file: UploadedFile) -> tuple[list[Finding], bytes]:
+def _run(backend: Backend, choice: Choice, file: UploadedFile) -> tuple[ClipRun, bytes]:
     bar = st.progress(0.0, "Reading the clip")
 
     def progress(done: int, total: int | None) -> None:
@@ -130,9 +132,9 @@ def _run(backend: Backend, choice: Choice, file: UploadedFile) -> tuple[list[Fin
         target = Path(folder, "boxes.mp4")
         source.write_bytes(file.getbuffer())
         job = ClipJob(file.name, source, target, choice.settings, choice.labels)
-        findings = run_clip(job, backend, progress)
+        run = run_clip(job, backend, progress)
         bar.empty()
-        return findings, target.read_bytes()
+        return run, target.read_bytes()
 
 
 def _results(findings: list[Finding], name: str) -> None:
