@@ -9,12 +9,12 @@ from typing import Any, Literal
 from sightline_engines import wire
 from sightline_engines.draw import draw_detections
 from sightline_engines.picture import encode_jpeg
+from sightline_engines.spreadsheet import cell
 from sightline_engines.types import Image, Result
 
 Format = Literal["json", "csv", "image", "roboflow"]
 
 CSV_COLUMNS = ("class_id", "class_name", "score", "x1", "y1", "x2", "y2")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def as_json(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def as_csv(result: Result, labels: tuple[str, ...]) -> str:
     writer = csv.writer(text)
     writer.writerow(CSV_COLUMNS)
     for row in result.detections.to_dicts(labels):
-        name = _cell(row["class_name"])
+        name = cell(row["class_name"])
         writer.writerow([row["class_id"], name, row["score"], *row["xyxy"]])
     return text.getvalue()
 
@@ -60,8 +60,3 @@ def _prediction(row: dict[str, Any]) -> dict[str, Any]:
         "class": row["class_name"],
         "class_id": row["class_id"],
     }
-
-
-def _cell(text: str) -> str:
-    """Keep a spreadsheet from running a class name as a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text

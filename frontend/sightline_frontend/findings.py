@@ -9,9 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from sightline_engines.spreadsheet import cell
 from sightline_engines.types import Detections, ServedModel
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +54,9 @@ def to_csv(findings: list[Finding]) -> str:
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     for row in rows(findings):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow(
+            {name: cell(value) if isinstance(value, str) else value for name, value in row.items()}
+        )
     return text.getvalue()
 
 
@@ -74,9 +75,3 @@ def to_json(findings: list[Finding]) -> str:
         ],
         indent=1,
     )
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value

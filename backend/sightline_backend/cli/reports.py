@@ -17,11 +17,10 @@ from sightline_engines.clip import ClipInfo, ClipWriter
 from sightline_engines.draw import draw_detections
 from sightline_engines.errors import ClipError, PictureError, SightlineError
 from sightline_engines.picture import encode_as
+from sightline_engines.spreadsheet import cell
 from sightline_engines.types import Image
 
 Format = Literal["json", "csv", "image"]
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Report(Protocol):
@@ -89,8 +88,8 @@ class CsvReport:
 
     def _rows(self, source: Path, frame: int | str, seen: Seen) -> None:
         for row in seen.result.detections.to_dicts(self._labels):
-            fields = (row["class_id"], _cell(row["class_name"]), row["score"], *row["xyxy"])
-            self._writer.writerow([_cell(str(source)), frame, *fields])
+            fields = (row["class_id"], cell(row["class_name"]), row["score"], *row["xyxy"])
+            self._writer.writerow([cell(str(source)), frame, *fields])
 
 
 class PictureReport:
@@ -175,8 +174,3 @@ def open_report(
         report = JsonReport(file, labels)
         yield report
         report.close()
-
-
-def _cell(text: str) -> str:
-    """Keep a spreadsheet from running a name as a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
