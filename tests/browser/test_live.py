@@ -49,14 +49,14 @@ def test_a_slow_detector_slows_neither_the_video_nor_fills_the_memory(
     live = started(page, slow_site, way)
     live.until(live.detects, START_S, "the first box")
     programs: list[Program] = [slow_site.pages, slow_site.backend]
-    live.shown_fps(5)
+    live.shown_fps(15)  # buffers and caches fill
     before = [program.memory_mb() for program in programs]
     heap_before = live.heap_mb()
-    assert live.shown_fps(20) >= 15
+    assert live.shown_fps(60) >= 15
     assert (live.figure("detection-fps") or 0) <= 2.5, "the detector is slow indeed"
     after = [program.memory_mb() for program in programs]
     grown = [late - early for early, late in zip(before, after, strict=True)]
-    assert max(grown) < 60, f"pages and server grew by {grown} MB"
+    assert max(grown) < 30, f"pages and server grew by {grown} MB"
     assert live.heap_mb() - heap_before < 30
 
 
