@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -14,20 +15,18 @@ from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.cors import SameHostCors
 from sightline_backend.gate import MethodGate, UploadGate
 from sightline_backend.handlers import add_error_handlers
+from sightline_backend.loop_lag import watch_loop
 from sightline_backend.models.store import ModelStore
-from sightline_backend.pool import EnginePool, LoadBatcher, Models
+from sightline_backend.pool import EnginePool, MakeBatcher, Models
 from sightline_backend.routes import detect, health, live, metrics, models
 from sightline_backend.service import Service
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.version import VERSION
-from sightline_engines.load import load_engine
+from sightline_backend.workers.choice import LoadEngine, runners
 from sightline_engines.picture import PictureLimits
-from sightline_engines.types import Engine, ModelSpec
 from sightline_monitoring.metrics import LATENCY_BUCKETS_S, Metrics
-
-LoadEngine = Callable[[ModelSpec], Engine]
 
 _ABOUT = """
 Pictures and live video in, boxes out.
@@ -49,12 +48,13 @@ def create_app(
 ) -> FastAPI:
     """Return the app; its models load when it starts.
 
-    Tests pass `models` and `load` of their own in place of the store and the engines.
+    Tests pass `models` and `load` of their own in place of the store and the engines; engines
+    so loaded run in threads of this process.
     """
     telemetry = Telemetry(Metrics())
     pool = EnginePool(
         models or ModelStore(settings.models_dir),
-        _loader(settings, load or _engine_loader(settings), telemetry),
+        _batchers(settings, load, telemetry),
         settings.model,
         settings.preload,
         settings.max_models,
@@ -65,7 +65,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with pool:
+            watch = asyncio.create_task(watch_loop(telemetry.metrics.loop_lag.observe))
             yield
+            watch.cancel()
             await sessions.stop(settings.shutdown_timeout_s)
 
     app = FastAPIOffline(
@@ -77,29 +79,24 @@ def create_app(
     )
     app.state.service = service
     telemetry.metrics.watch_streams(lambda: len(sessions))
-    telemetry.metrics.watch_engine(lambda: service.ready)
+    telemetry.metrics.watch_engine(lambda: service.trouble is None)
     _add_routes(app)
     _add_http_metrics(app, telemetry.metrics)
     app.add_middleware(MethodGate)  # added last, so it comes first
     return app
 
 
-def _engine_loader(settings: Settings) -> LoadEngine:
-    def load(spec: ModelSpec) -> Engine:
-        return load_engine(spec, settings.engine, device=settings.device, threads=settings.threads)
-
-    return load
-
-
-def _loader(settings: Settings, load: LoadEngine, telemetry: Telemetry) -> LoadBatcher:
+def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry) -> MakeBatcher:
     limits = BatchLimits(
         deadline_s=settings.deadline_ms / 1e3,
         max_batch=settings.max_batch,
         max_streams=settings.max_streams,
         max_uploads=settings.max_uploads,
-        picture=PictureLimits(settings.max_frame_bytes, settings.max_frame_pixels),
+        picture=PictureLimits(
+            settings.max_frame_bytes, settings.max_frame_pixels, settings.max_frame_scans
+        ),
     )
-    return lambda spec: Batcher(load(spec), limits, telemetry)
+    return lambda spec: Batcher(runners(spec, settings, limits.picture, load), limits, telemetry)
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from sightline_engines.errors import SightlineError
-from sightline_engines.picture import PictureLimits, decode_picture
-from sightline_engines.pipeline import DetectOptions, default_options, detect
+from sightline_engines.errors import EngineMemoryError, SightlineError
+from sightline_engines.picture import PictureLimits, decode_frame
+from sightline_engines.pipeline import DetectOptions, detect
 from sightline_engines.types import Detections, Engine, Image, Timings
-
-MEASURED_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """One frame to detect on; times are `time.monotonic()` seconds.
+    """One frame to detect on; times are `time.monotonic()` seconds, the same in every process.
 
     A live frame comes encoded and is decoded when its batch runs, so that a frame which is
-    superseded costs nothing. An upload comes decoded, so that a huge one can't hold up the
-    engine.
+    superseded costs nothing. An upload comes decoded and no larger than the model sees it, so
+    that a huge one can't hold up the engine.
     """
 
     picture: bytes | memoryview | Image
     options: DetectOptions
     received_s: float
     deadline_s: float
+    size_wh: tuple[int, int] | None = None  # of the source, when `picture` comes decoded
     decode_ms: float = 0.0  # spent already, when `picture` comes decoded
+
+    def packed(self) -> Work:
+        """Return the same with a picture that can be sent to another process."""
+        if isinstance(self.picture, memoryview):
+            return replace(self, picture=bytes(self.picture))
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +69,8 @@ Outcome: TypeAlias = Done | NotRun | Failed
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
     index: int
-    image: Image
+    image: Image  # may be smaller than the source
+    size_wh: tuple[int, int]  # of the source
     decode_ms: float
 
 
@@ -76,29 +81,53 @@ class BatchRun:
     outcomes: list[Outcome]
     decode_s: float = 0.0
     engine_s: float | None = None  # letterbox to boxes; None: no picture reached the engine
+    most: int | None = None  # the largest batch the device's memory has room for, once known
 
 
 def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> BatchRun:
-    """Run a batch; a bad picture fails alone, a bad engine fails them all."""
+    """Run a batch; a bad picture fails alone, a bad engine fails them all.
+
+    A batch too large for the device's memory is tried once more in two halves.
+    """
     started_s = time.monotonic()
     outcomes: list[Outcome] = [NotRun("closing")] * len(works)
     decoded: list[_Decoded] = []
     for index, work in enumerate(works):
         try:
-            decoded.append(_decode(index, work, limits))
+            decoded.append(_decode(index, work, engine.spec.input_size_wh, limits))
         except SightlineError as error:
             outcomes[index] = Failed(error.code, error.message)
-    decode_s = time.monotonic() - started_s
+    ready_s = time.monotonic()
     if not decoded:
-        return BatchRun(outcomes, decode_s)
+        return BatchRun(outcomes, ready_s - started_s)
+    most = None
     try:
-        detections, stages = detect(
-            engine, [d.image for d in decoded], [works[d.index].options for d in decoded]
-        )
+        _detect(engine, works, decoded, outcomes, started_s)
+    except EngineMemoryError:
+        most = max(1, len(decoded) // 2)
+        for part in (decoded[:most], decoded[most:]):
+            _detect_or_fail(engine, works, part, outcomes, started_s)
     except SightlineError as error:
-        for item in decoded:
-            outcomes[item.index] = Failed(error.code, error.message)
-        return BatchRun(outcomes, decode_s)
+        _fail(decoded, outcomes, error)
+    if not any(isinstance(outcomes[item.index], Done) for item in decoded):
+        return BatchRun(outcomes, ready_s - started_s, most=most)
+    return BatchRun(outcomes, ready_s - started_s, time.monotonic() - ready_s, most)
+
+
+def _detect(
+    engine: Engine,
+    works: Sequence[Work],
+    decoded: Sequence[_Decoded],
+    outcomes: list[Outcome],
+    started_s: float,
+) -> None:
+    """Run the engine on decoded pictures and put their outcomes in place."""
+    detections, stages = detect(
+        engine,
+        [item.image for item in decoded],
+        [works[item.index].options for item in decoded],
+        [item.size_wh for item in decoded],
+    )
     ended_s = time.monotonic()
     for item, found in zip(decoded, detections, strict=True):
         work = works[item.index]
@@ -110,41 +139,33 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> B
             postprocess=stages.postprocess,
             total=(ended_s - work.received_s) * 1e3,
         )
-        height, width = item.image.shape[:2]
-        outcomes[item.index] = Done(found, (width, height), timings, len(decoded))
-    return BatchRun(outcomes, decode_s, ended_s - started_s - decode_s)
+        outcomes[item.index] = Done(found, item.size_wh, timings, len(decoded))
 
 
-def _decode(index: int, work: Work, limits: PictureLimits) -> _Decoded:
+def _detect_or_fail(
+    engine: Engine,
+    works: Sequence[Work],
+    decoded: Sequence[_Decoded],
+    outcomes: list[Outcome],
+    started_s: float,
+) -> None:
+    if not decoded:
+        return
+    try:
+        _detect(engine, works, decoded, outcomes, started_s)
+    except SightlineError as error:
+        _fail(decoded, outcomes, error)
+
+
+def _fail(decoded: Sequence[_Decoded], outcomes: list[Outcome], error: SightlineError) -> None:
+    for item in decoded:
+        outcomes[item.index] = Failed(error.code, error.message)
+
+
+def _decode(index: int, work: Work, input_wh: tuple[int, int], limits: PictureLimits) -> _Decoded:
     if isinstance(work.picture, np.ndarray):
-        return _Decoded(index, work.picture, work.decode_ms)
+        height, width = work.picture.shape[:2]
+        return _Decoded(index, work.picture, work.size_wh or (width, height), work.decode_ms)
     started_s = time.monotonic()
-    image = decode_picture(work.picture, limits)
-    return _Decoded(index, image, (time.monotonic() - started_s) * 1e3)
-
-
-def measure_batch_times(engine: Engine, max_batch: int) -> dict[int, float]:
-    """Warm the engine up and return its median seconds by batch size: 1, 2, 4, …
-
-    Stops where a larger batch no longer gives more frames per second, and at the batch the
-    model was exported for.
-    """
-    width, height = engine.spec.input_size_wh
-    picture = np.full((height, width, 3), 114, np.uint8)
-    options = default_options(engine.spec)
-    largest = min(max_batch, engine.spec.static_batch or max_batch)
-    measured: dict[int, float] = {}
-    size = 1
-    while size <= largest:
-        seconds = [_timed(engine, picture, options, size) for _ in range(MEASURED_RUNS + 1)]
-        measured[size] = statistics.median(seconds[1:])
-        if measured[size] / size > 0.95 * measured[1] and size > 1:
-            break
-        size *= 2
-    return measured
-
-
-def _timed(engine: Engine, picture: Image, options: DetectOptions, size: int) -> float:
-    started_s = time.monotonic()
-    detect(engine, [picture] * size, [options] * size)
-    return time.monotonic() - started_s
+    image, size_wh = decode_frame(work.picture, limits, input_wh)
+    return _Decoded(index, image, size_wh, (time.monotonic() - started_s) * 1e3)

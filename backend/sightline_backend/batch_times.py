@@ -24,12 +24,12 @@ class BatchTimes:
     engine, decoding above all, is kept apart: it is the same in a batch of any size.
     """
 
-    def __init__(self, measured_s: Mapping[int, float]) -> None:
+    def __init__(self, measured_s: Mapping[int, float], per_frame_s: float = 0.0) -> None:
         """Start from times in seconds measured when the engine loaded; size 1 is required."""
         if 1 not in measured_s or any(s < 1 or t < 0 for s, t in measured_s.items()):
             raise ValueError(f"times need size 1 and no negatives, got {dict(measured_s)}")
         self._known = {size: _Estimate(t, 0.0) for size, t in sorted(measured_s.items())}
-        self._per_frame_s = 0.0
+        self._per_frame_s = per_frame_s
 
     @property
     def largest(self) -> int:
@@ -59,14 +59,21 @@ class BatchTimes:
         return self._engine_s(size, 2.0) + size * self._per_frame_s
 
     def best_size(self) -> int:
-        """Return the smallest size within 5 % of the best frames per second.
+        """Return the smallest size that gives, within 2 %, the best frames per second.
 
-        Where batching gains nothing, as on most CPUs, this is 1 and no frame ever waits
-        for another.
+        Where batching gains less than 5 %, as on most CPUs, this is 1 and no frame ever
+        waits for another.
         """
         per_frame = {size: known.mean_s / size for size, known in self._known.items()}
-        enough = min(per_frame.values()) * 1.05
-        return next(size for size, seconds in per_frame.items() if seconds <= enough)
+        best = min(per_frame.values())
+        if per_frame[1] <= best * 1.05:
+            return 1
+        return next(size for size, seconds in per_frame.items() if seconds <= best * 1.02)
+
+    def best_fps(self, most: int) -> float:
+        """Return the frames a second of back-to-back batches of at most `most`, at their best."""
+        sizes = [size for size in self._known if size <= most]
+        return max(size / max(self.mean(size), 1e-6) for size in sizes)
 
     def _engine_s(self, size: int, deviations: float = 0.0) -> float:
         def at(known_size: int) -> float:

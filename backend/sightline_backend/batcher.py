@@ -1,60 +1,38 @@
-"""Drive one engine: frames in, outcomes out, batches chosen by the scheduler.
+"""Many streams, one model: frames in, outcomes out, batches chosen by the scheduler.
 
-Everything here runs on the event loop except the batch itself (decode, letterbox, engine,
-postprocess), which has the batcher's one worker thread. A frame is decoded only when its
-batch runs, so a frame that a newer one replaces costs nothing.
+Everything here runs on the event loop. What decodes, letterboxes, infers and postprocesses is
+a runner, in a worker process as a rule; several runners of the same model take turns. A frame
+is decoded only when its batch runs, so a frame that a newer one replaces costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
-from sightline_backend.batch import (
-    Done,
-    Failed,
-    NotRun,
-    Outcome,
-    Work,
-    measure_batch_times,
-    run_batch,
-)
+from sightline_backend.admission import RETRY_AFTER_S, Load, RateWish, admit
+from sightline_backend.batch import Failed, NotRun, Outcome, Work
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
-from sightline_backend.scheduler import Scheduler, Ticket
+from sightline_backend.lane import Lane, Observer, Pending
+from sightline_backend.scheduler import Scheduler
+from sightline_backend.workers.runner import Runner
 from sightline_engines.picture import PictureLimits
-from sightline_engines.types import Engine
-
-R = TypeVar("R")
+from sightline_engines.types import ModelSpec, ServedModel
 
 DEADLINE_RUNS = 3.0  # a deadline is never shorter than this many engine runs
 
-_INTERNAL = Failed("internal", "The server failed on this frame; its log says why.")
-
-log = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Is told what happened; called on the event loop's thread."""
-
-    def batch_ran(self, size: int, seconds: float) -> None:
-        """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
-
-    def frame_ended(self, work: Work, outcome: Outcome) -> None:
-        """A frame or an upload has its one outcome."""
+_CLOSING = "This model is being closed; try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much one engine takes on."""
+    """How much one model takes on."""
 
     deadline_s: float = 0.5
     max_batch: int = 8
@@ -63,43 +41,53 @@ class BatchLimits:
     picture: PictureLimits = field(default_factory=PictureLimits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pending:
-    work: Work
-    future: asyncio.Future[Outcome]
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An open stream; `fps` is what it was promised, None for a share of what is left."""
+
+    id: int
+    fps: float | None
 
 
 class Batcher:
-    """Runs one engine for many streams and uploads; use as `async with Batcher(…)`.
+    """Runs one model for many streams and uploads; use as `async with Batcher(…)`.
 
     All methods are for the event loop's thread.
     """
 
-    def __init__(self, engine: Engine, limits: BatchLimits, observer: Observer) -> None:
-        self.engine = engine
+    def __init__(self, runners: Sequence[Runner], limits: BatchLimits, observer: Observer) -> None:
+        """`runners` are one or more of the same model."""
+        self._runners = runners
         self._limits = limits
         self._observer = observer
         self._ids = itertools.count(1)
         self._news = asyncio.Event()
         self._closing = False
-        self._thread: ThreadPoolExecutor
-        self._scheduler: Scheduler[_Pending]
-        self._loop_task: asyncio.Task[None]
+        self._trouble: str | None = None
+        self._scheduler: Scheduler[Pending]
+        self._lanes: list[Lane] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Warm the engine up, measure it, and begin to take frames; close it if that fails."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        limits = self._limits
+        """Load the engines, measure one, and begin to take frames; close them if that fails."""
+        limits, (first, *others) = self._limits, self._runners
         try:
-            measured_s = await self._on_thread(
-                lambda: measure_batch_times(self.engine, limits.max_batch)
-            )
+            measured = await first.start(limits.max_batch)
+            for runner in others:
+                await runner.start(None)
         except BaseException:
-            self._thread.submit(self.engine.close)
-            self._thread.shutdown(wait=False)
+            for runner in self._runners:
+                await runner.close()
             raise
-        self._scheduler = Scheduler(BatchTimes(measured_s), limits.max_batch, limits.max_uploads)
-        self._loop_task = asyncio.create_task(self._run())
+        times = BatchTimes(measured.batch_s, measured.per_frame_s)
+        self._scheduler = Scheduler(
+            times, limits.max_batch, limits.max_uploads, engines=len(self._runners)
+        )
+        self._lanes = [
+            Lane(runner, self._scheduler, self._observer, self._news, self._engines_changed)
+            for runner in self._runners
+        ]
+        self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
         return self
 
     async def __aexit__(
@@ -108,14 +96,30 @@ class Batcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the running batch end, then close the engine; what waits ends as closing."""
+        """Let the running batches end, then close the engines; what waits ends as closing."""
         self._closing = True
+        self._end_all(NotRun("closing"))
+        for lane in self._lanes:
+            lane.stop()
         self._news.set()
-        for ticket in self._scheduler.drain():
-            self._end(ticket.item, NotRun("closing"))
-        await self._loop_task
-        await self._on_thread(self.engine.close)
-        self._thread.shutdown()
+        await asyncio.gather(*self._tasks)
+        for runner in self._runners:
+            await runner.close()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that runs."""
+        return self._runners[0].spec
+
+    @property
+    def served(self) -> ServedModel:
+        """What answers, for showing."""
+        return self._runners[0].served
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no engine of this model runs at the moment; None while one does."""
+        return self._trouble
 
     @property
     def deadline_s(self) -> float:
@@ -136,94 +140,73 @@ class Batcher:
         """Whether no stream is open and nothing waits."""
         return self._scheduler.streams == 0 and self._scheduler.waiting == 0
 
-    def open_stream(self) -> int:
-        """Return a new stream's id; raises Refused when the engine has all it can take."""
-        if self._closing:
-            raise Refused("This model is being closed; try again in a moment.", 1.0)
-        if self._scheduler.streams >= self._limits.max_streams:
+    def open_stream(self, wish: RateWish | None = None) -> Stream:
+        """Open a stream; raises Refused when the engines have all they can take."""
+        self._check_open()
+        scheduler = self._scheduler
+        if scheduler.streams >= self._limits.max_streams:
             raise Refused(
-                f"All {self._limits.max_streams} streams are in use; try again later.", 5.0
+                f"All {self._limits.max_streams} streams are in use; try again later.",
+                RETRY_AFTER_S,
             )
-        stream = next(self._ids)
-        self._scheduler.open(stream)
+        load = Load(scheduler.capacity_fps, scheduler.promised_fps, scheduler.unpromised)
+        stream = Stream(next(self._ids), admit(wish or RateWish(), load))
+        scheduler.open(stream.id, stream.fps)
         return stream
 
-    def close_stream(self, stream: int) -> None:
+    def close_stream(self, stream: Stream) -> None:
         """Give a stream's slot back; the frame in it ends as closing."""
-        ticket = self._scheduler.close(stream)
+        ticket = self._scheduler.close(stream.id)
         if ticket is not None:
-            self._end(ticket.item, NotRun("closing"))
+            ticket.item.end(NotRun("closing"), self._observer)
 
-    def submit(self, stream: int, work: Work) -> asyncio.Future[Outcome]:
+    def submit(self, stream: Stream, work: Work) -> asyncio.Future[Outcome]:
         """Take a stream's newest frame; the one that still waits ends as superseded."""
-        pending = self._pending(work)
+        pending = _pending(work)
         if self._closing:
-            self._end(pending, NotRun("closing"))
-            return pending.future
-        replaced = self._scheduler.offer(stream, pending, work.deadline_s, time.monotonic())
-        if replaced is not None:
-            self._end(replaced.item, NotRun("superseded"))
-        self._news.set()
+            pending.end(NotRun("closing"), self._observer)
+        elif self._resting:
+            pending.end(self._resting, self._observer)
+        else:
+            replaced = self._scheduler.offer(stream.id, pending, work.deadline_s, time.monotonic())
+            if replaced is not None:
+                replaced.item.end(NotRun("superseded"), self._observer)
+            self._news.set()
         return pending.future
 
     def enqueue(self, work: Work) -> asyncio.Future[Outcome]:
         """Take an upload; raises Refused when too many wait already."""
-        pending = self._pending(work)
-        if self._closing:
-            raise Refused("This model is being closed; try again in a moment.", 1.0)
+        self._check_open()
+        pending = _pending(work)
         if not self._scheduler.enqueue(pending, work.deadline_s):
             raise Refused("Too many uploads are waiting; try again in a moment.", 1.0)
         self._news.set()
         return pending.future
 
-    async def _run(self) -> None:
-        while not self._closing:
-            try:
-                await self._step()
-            except Exception:  # the outermost loop: whatever happens, it goes on
-                log.exception("the batcher failed")
-                for ticket in self._scheduler.drain():
-                    self._end(ticket.item, _INTERNAL)
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Refused(_CLOSING, 1.0)
+        if self._resting:
+            raise Refused(self._resting.message, RETRY_AFTER_S)
 
-    async def _step(self) -> None:
-        """Run the next batch, or wait until there may be one."""
-        self._news.clear()
-        now_s = time.monotonic()
-        decision = self._scheduler.next(now_s)
-        for ticket in decision.late:
-            self._end(ticket.item, NotRun("late"))
-        if decision.batch:
-            await self._run_batch(decision.batch)
-            return
-        wait_s = None if decision.wake_s is None else max(0.0, decision.wake_s - now_s)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), wait_s)
+    @property
+    def _resting(self) -> Failed | None:
+        """Return the answer to every frame while no engine is even being started."""
+        if all(lane.resting for lane in self._lanes):
+            return Failed("engine_lost", self._lanes[0].trouble or "")
+        return None
 
-    async def _run_batch(self, batch: list[Ticket[_Pending]]) -> None:
-        works = [ticket.item.work for ticket in batch]
-        try:
-            run = await self._on_thread(lambda: run_batch(self.engine, works, self._limits.picture))
-        except Exception:  # a bug in one batch must not fail the frames that wait
-            log.exception("a batch of %d failed", len(batch))
-            for ticket in batch:
-                self._end(ticket.item, _INTERNAL)
-            return
-        for ticket, outcome in zip(batch, run.outcomes, strict=True):
-            self._end(ticket.item, outcome)
-        if run.engine_s is not None:
-            pairs = zip(batch, run.outcomes, strict=True)
-            answered = [ticket for ticket, outcome in pairs if isinstance(outcome, Done)]
-            per_frame_s = run.decode_s / len(batch)
-            self._scheduler.ran(answered, run.engine_s, time.monotonic(), per_frame_s)
-            self._observer.batch_ran(len(answered), run.engine_s)
+    def _engines_changed(self) -> None:
+        """Note whether an engine runs; end what waits if none will for a while."""
+        down = [lane.trouble for lane in self._lanes]
+        self._trouble = None if None in down else down[0]
+        if self._resting:
+            self._end_all(self._resting)
 
-    def _end(self, pending: _Pending, outcome: Outcome) -> None:
-        if not pending.future.done():  # its client may have gone and cancelled it
-            pending.future.set_result(outcome)
-        self._observer.frame_ended(pending.work, outcome)
+    def _end_all(self, outcome: Outcome) -> None:
+        for ticket in self._scheduler.drain():
+            ticket.item.end(outcome, self._observer)
 
-    def _pending(self, work: Work) -> _Pending:
-        return _Pending(work, asyncio.get_running_loop().create_future())
 
-    def _on_thread(self, function: Callable[[], R]) -> asyncio.Future[R]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, function)
+def _pending(work: Work) -> Pending:
+    return Pending(work, asyncio.get_running_loop().create_future())

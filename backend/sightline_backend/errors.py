@@ -33,8 +33,8 @@ class NoRoomForModelError(SightlineError):
     code = "no_room_for_model"
 
 
-class DetectionFailed(SightlineError):
-    """A batch ended with a failure; it keeps the failure's own code."""
+class ReportedError(SightlineError):
+    """A failure that comes with a code of its own, from a batch or a worker process."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -61,6 +61,7 @@ _STATUS = {
     "closing": 503,
     "no_room_for_model": 503,
     "engine_unavailable": 503,
+    "engine_lost": 503,
 }
 
 

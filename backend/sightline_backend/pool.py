@@ -15,9 +15,9 @@ from sightline_backend.batcher import Batcher
 from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
 from sightline_backend.place import Place
 from sightline_engines.errors import EngineError, SightlineError
-from sightline_engines.types import Engine, ModelSpec
+from sightline_engines.types import ModelSpec, ServedModel
 
-LoadBatcher = Callable[[ModelSpec], Batcher]  # blocks; runs on a thread of its own
+MakeBatcher = Callable[[ModelSpec], Batcher]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -40,13 +40,13 @@ class EnginePool:
     def __init__(
         self,
         models: Models,
-        load: LoadBatcher,
+        make: MakeBatcher,
         default: str,
         preload: Sequence[str] = (),
         capacity: int = 3,
     ) -> None:
         self._models = models
-        self._load = load
+        self._make = make
         self._asked_default = default
         self._preload = preload
         self._capacity = capacity
@@ -86,10 +86,12 @@ class EnginePool:
         return self._default
 
     @property
-    def ready(self) -> bool:
-        """Whether the default model takes frames."""
+    def trouble(self) -> str | None:
+        """Why the default model takes no frames; None while it does."""
         place = self._places.get(self._default_spec.name) if self._default_spec else None
-        return place is not None and place.ready.done() and not place.stop.is_set()
+        if place is None or not place.ready.done() or place.stop.is_set():
+            return "The server is starting or stopping; try again in a moment."
+        return place.ready.result().trouble
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -103,7 +105,7 @@ class EnginePool:
     async def specs(self) -> list[ModelSpec]:
         """Return every model that can be asked for, the default first."""
         listed = await asyncio.to_thread(self._models.list)
-        first = self.default.engine.spec
+        first = self.default.spec
         return [first, *(spec for spec in listed if spec.name != first.name)]
 
     async def acquire(self, name: str | None) -> Batcher:
@@ -123,7 +125,7 @@ class EnginePool:
 
     def release(self, batcher: Batcher) -> None:
         """Give back what `acquire` returned."""
-        place = self._places.get(batcher.engine.spec.name)
+        place = self._places.get(batcher.spec.name)
         if place is not None:
             place.leases -= 1
 
@@ -146,7 +148,7 @@ class EnginePool:
         # Never `find`: it takes paths too, and this name comes from a client.
         listed = {spec.name: spec for spec in await asyncio.to_thread(self._models.list)}
         if name is None or name not in listed:
-            names = dict.fromkeys([self.default.engine.spec.name, *listed])
+            names = dict.fromkeys([self.default.spec.name, *listed])
             raise UnknownModelError(
                 f"There is no model {(name or '')[:80]!r}. There are: {', '.join(names)}. "
                 "`sightline models add` and `sightline models pull` bring more."
@@ -194,8 +196,8 @@ class EnginePool:
                 await asyncio.wait([leaving])  # `await leaving` would cancel it with this task
             if place.stop.is_set():  # the server stopped in the meantime
                 return
-            async with await asyncio.to_thread(self._load, spec) as batcher:
-                log.info("model ready", model=spec.name, **_served(batcher.engine))
+            async with self._make(spec) as batcher:
+                log.info("model ready", model=spec.name, **_served(batcher.served))
                 place.ready.set_result(batcher)
                 await place.stop.wait()
             log.info("model closed", model=spec.name)
@@ -219,6 +221,5 @@ class EnginePool:
             await asyncio.wait(self._tasks)
 
 
-def _served(engine: Engine) -> dict[str, str | None]:
-    served = engine.served
+def _served(served: ServedModel) -> dict[str, str | None]:
     return {"engine": served.engine, "device": served.device, "fallback": served.fallback}

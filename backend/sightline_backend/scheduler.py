@@ -4,7 +4,8 @@ One slot per stream, the newest frame wins, so memory is bounded by the number o
 The line is ordered by deadline: the deadline of the *first* frame a stream has had waiting
 since it was last served. A newer frame takes the older one's place in line; otherwise a fast
 camera, whose frames are always the newest, would starve behind slow ones under overload.
-With that rule every waiting stream gets its turn before any stream gets a second one.
+Frames within a promised rate go before all others, and who sends faster than its share of
+what is left goes further back, see `slot.py`; it still gets whatever nobody else wants.
 
 A frame that can't meet its own deadline is dropped before it costs engine time. A batch is
 held open only while the engine can't keep up with batches of the present size, for no longer
@@ -16,28 +17,22 @@ they run when no stream waits, and otherwise get a small guaranteed share of eng
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from sightline_backend.arrivals import Arrivals
 from sightline_backend.batch_times import BatchTimes
+from sightline_backend.slot import Place, Slot, Ticket
+
+__all__ = ["Decision", "Scheduler", "Ticket"]
 
 T = TypeVar("T")
 
 PROBE_AFTER_S = 1.0  # run a doubtful frame when nothing has run for this long
 UPLOAD_SHARE = 0.1  # of engine time, guaranteed to uploads while streams wait
-RATE_WINDOW_S = 1.0
+LEAST_LEFT = 0.05  # of what the engines sustain, for the streams without a promise
 HOLD_MARGIN_S = 0.002  # a held batch starts this much before it would be too late
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket(Generic[T]):
-    """One frame in line; times are seconds of the caller's clock."""
-
-    stream: int | None  # None: an upload
-    item: T
-    deadline_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,25 +44,23 @@ class Decision(Generic[T]):
     wake_s: float | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Slot(Generic[T]):
-    ticket: Ticket[T] | None = None
-    place_s: float | None = None  # the key in line; kept until the stream is served
-
-
 class Scheduler(Generic[T]):
-    """Chooses batches for one engine; not thread-safe, never blocks."""
+    """Chooses batches for one engine, or several equal ones; not thread-safe, never blocks."""
 
-    def __init__(self, times: BatchTimes, max_batch: int, max_uploads: int) -> None:
+    def __init__(
+        self, times: BatchTimes, max_batch: int, max_uploads: int, engines: int = 1
+    ) -> None:
         self.times = times
         self._max_batch = min(max_batch, times.largest)
         self._max_uploads = max_uploads
-        self._slots: dict[int, _Slot[T]] = {}
-        self._line: list[tuple[float, int]] = []  # (place, stream), one entry a filled slot
+        self._engines = engines
+        self._slots: dict[int, Slot[T]] = {}
+        self._promised_fps = 0.0
+        self._unpromised = 0  # streams without a rate of their own
+        self._line: list[tuple[Place, int]] = []  # (place, stream), one entry a filled slot
         self._uploads: deque[Ticket[T]] = deque()
         self._upload_credit_s = 0.0
-        self._rate = 0.0  # arriving frames, decayed over RATE_WINDOW_S
-        self._rate_at_s = 0.0
+        self._arrivals = Arrivals()
         self._ran_at_s = 0.0
         self._held_from_s: float | None = None  # when the batch in the making was first held
 
@@ -81,24 +74,46 @@ class Scheduler(Generic[T]):
         """How many frames and uploads are in line."""
         return len(self._uploads) + sum(s.ticket is not None for s in self._slots.values())
 
-    def open(self, stream: int) -> None:
-        """Give a stream its slot; ids are never used twice."""
-        self._slots[stream] = _Slot()
+    @property
+    def capacity_fps(self) -> float:
+        """Frames a second that the engines sustain."""
+        return self._engines * self.times.best_fps(self._max_batch)
+
+    @property
+    def promised_fps(self) -> float:
+        """Frames a second that open streams were promised."""
+        return self._promised_fps
+
+    @property
+    def unpromised(self) -> int:
+        """How many open streams share what the promised ones leave."""
+        return self._unpromised
+
+    def open(self, stream: int, fps: float | None = None) -> None:
+        """Give a stream its slot, with a rate if it was promised one; no id is used twice."""
+        self._slots[stream] = Slot(fps)
+        self._count_stream(fps, 1)
 
     def close(self, stream: int) -> Ticket[T] | None:
         """Take a stream's slot away and return the frame that was in it."""
         slot = self._slots.pop(stream, None)
-        return slot.ticket if slot else None
+        if slot is None:
+            return None
+        self._count_stream(slot.fps, -1)
+        return slot.ticket
+
+    def limit(self, max_batch: int) -> None:
+        """Form no larger batches from now on."""
+        self._max_batch = max(1, min(self._max_batch, max_batch))
 
     def offer(self, stream: int, item: T, deadline_s: float, now_s: float) -> Ticket[T] | None:
         """Put a stream's newest frame in its slot and return the frame it replaces."""
         slot = self._slots[stream]
-        self._count_arrival(now_s)
-        replaced, slot.ticket = slot.ticket, Ticket(stream, item, deadline_s)
-        if slot.place_s is None:
-            slot.place_s = deadline_s
-        if replaced is None:
-            heapq.heappush(self._line, (slot.place_s, stream))
+        self._arrivals.add(now_s)
+        before = slot.place
+        replaced = slot.put(Ticket(stream, item, deadline_s), now_s)
+        if replaced is None or slot.place != before:
+            heapq.heappush(self._line, (slot.place, stream))
         return replaced
 
     def enqueue(self, item: T, deadline_s: float) -> bool:
@@ -135,6 +150,17 @@ class Scheduler(Generic[T]):
         earned_s = UPLOAD_SHARE * seconds
         self._upload_credit_s = max(0.0, self._upload_credit_s + earned_s - used_s)
 
+    def expire(self, now_s: float) -> list[Ticket[T]]:
+        """Take out the frames whose deadline has passed; for when no engine runs."""
+        late: list[Ticket[T]] = []
+        for slot in self._slots.values():
+            if slot.ticket is not None and slot.ticket.deadline_s < now_s:
+                late.append(slot.ticket)
+                slot.ticket = None
+        self._line = [(slot.place, stream) for stream, slot in self._slots.items() if slot.ticket]
+        heapq.heapify(self._line)
+        return late
+
     def drain(self) -> list[Ticket[T]]:
         """Empty every slot and queue and return what was in them."""
         left = [s.ticket for s in self._slots.values() if s.ticket] + list(self._uploads)
@@ -152,10 +178,10 @@ class Scheduler(Generic[T]):
         limit_s = float("inf")
         largest = self._best_size()
         while self._line and len(batch) < largest:
-            place_s, stream = heapq.heappop(self._line)
+            place, stream = heapq.heappop(self._line)
             slot = self._slots.get(stream)
-            if slot is None or slot.ticket is None:  # closed since
-                continue
+            if slot is None or slot.ticket is None or slot.place != place:
+                continue  # closed since, or an entry that a later one has replaced
             ticket = slot.ticket
             slack_s = ticket.deadline_s - now_s
             if slack_s < 0 or (slack_s < self.times.mean(1) and (batch or not probe)):
@@ -164,7 +190,7 @@ class Scheduler(Generic[T]):
                 continue
             limit_s = min(limit_s, slack_s)
             if batch and self.times.cautious(len(batch) + 1) > limit_s:
-                heapq.heappush(self._line, (place_s, stream))
+                heapq.heappush(self._line, (place, stream))
                 break
             slot.ticket = None
             batch.append(ticket)
@@ -175,20 +201,33 @@ class Scheduler(Generic[T]):
         size = len(batch)
         if size >= min(self._best_size(), len(self._slots)):
             return None
-        if self._arrivals_per_s(now_s) * self.times.mean(size) < size:
-            return None  # the engine keeps up with batches of this size
+        if not self._worth_waiting(size, now_s):
+            return None
         if self._held_from_s is None:
             self._held_from_s = now_s
         latest_s = min(t.deadline_s for t in batch) - self.times.cautious(size + 1)
         until_s = min(latest_s - HOLD_MARGIN_S, self._held_from_s + self.times.mean(size))
         return until_s if until_s > now_s else None
 
+    def _worth_waiting(self, size: int, now_s: float) -> bool:
+        """Tell whether a batch one larger gives more frames a second, the wait for it included.
+
+        Never where the engines keep up with batches of this size.
+        """
+        rate = self._arrivals.per_second(now_s)
+        now_fps = size / self.times.mean(size)
+        if rate < now_fps * self._engines:
+            return False
+        fresh = rate * (1 - size / len(self._slots))  # the others' next frames replace theirs
+        return (size + 1) / (1 / fresh + self.times.mean(size + 1)) > now_fps
+
     def _run(self, batch: list[Ticket[T]], late: list[Ticket[T]], now_s: float) -> Decision[T]:
         """Serve the streams of a batch; fill the room that is left with uploads."""
         self._held_from_s = None
         for ticket in batch:
             if ticket.stream is not None:
-                self._slots[ticket.stream].place_s = None
+                slot = self._slots[ticket.stream]
+                slot.served(self._share_fps(), now_s)
         slack_s = min((t.deadline_s for t in batch), default=float("inf")) - now_s
         while self._uploads and len(batch) < self._best_size():
             if batch and self.times.cautious(len(batch) + 1) > slack_s:
@@ -203,16 +242,15 @@ class Scheduler(Generic[T]):
         assert ticket.stream is not None  # noqa: S101  only streams' frames are held
         slot = self._slots[ticket.stream]
         slot.ticket = ticket
-        assert slot.place_s is not None  # noqa: S101
-        heapq.heappush(self._line, (slot.place_s, ticket.stream))
+        heapq.heappush(self._line, (slot.place, ticket.stream))
 
-    def _count_arrival(self, now_s: float) -> None:
-        self._rate = self._decayed(now_s) + 1.0
-        self._rate_at_s = now_s
+    def _share_fps(self) -> float:
+        """Return what each stream without a promise may count on."""
+        left = max(self.capacity_fps - self._promised_fps, LEAST_LEFT * self.capacity_fps)
+        return left / max(self._unpromised, 1)
 
-    def _arrivals_per_s(self, now_s: float) -> float:
-        return self._decayed(now_s) / RATE_WINDOW_S
-
-    def _decayed(self, now_s: float) -> float:
-        elapsed_s = max(0.0, now_s - self._rate_at_s)
-        return self._rate * math.exp(-elapsed_s / RATE_WINDOW_S)
+    def _count_stream(self, fps: float | None, one: int) -> None:
+        if fps is None:
+            self._unpromised += one
+        else:
+            self._promised_fps += one * fps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -102,7 +102,7 @@ class ErrorAnswer(BaseModel):
 class Health(BaseModel):
     """How the server is; `status` says it in a word."""
 
-    status: str = Field(examples=["ready", "stopping"])
+    status: Literal["ready", "recovering", "stopping"]
     live: bool
     ready: bool
     version: str
@@ -112,6 +112,7 @@ class Health(BaseModel):
     device: str
     fallback: str | None
     streams: int
+    trouble: str | None = Field(description="Why no new work is taken; null while it is.")
 
 
 class Thresholds(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sightline_backend.admission import RateWish
 from sightline_backend.batch import Outcome, Work
 from sightline_backend.batcher import Batcher
 from sightline_backend.options import detect_options, in_force, known_to, merged
@@ -15,27 +16,43 @@ from sightline_engines.types import ModelSpec, ServedModel
 class Seat:
     """One slot of one batcher; the batcher stays in memory until `leave`."""
 
-    def __init__(self, pool: EnginePool, batcher: Batcher, asked: wire.Settings) -> None:
+    def __init__(
+        self, pool: EnginePool, batcher: Batcher, asked: wire.Settings, wish: RateWish
+    ) -> None:
         """Open the slot; raises UnknownClassError, or Refused where none is free."""
         self._pool = pool
         self._batcher = batcher
         self._asked = asked
-        self._options = detect_options(batcher.engine.spec, asked)
-        self._stream = batcher.open_stream()
+        self._options = detect_options(batcher.spec, asked)
+        self._wish = wish
+        self._stream = batcher.open_stream(wish)
 
     @classmethod
-    async def take(
-        cls, pool: EnginePool, model: str | None, asked: wire.Settings, before: Seat | None = None
-    ) -> Seat:
-        """Take a seat at a model, loading it if need be; raises what keeps one from it.
+    async def take(cls, pool: EnginePool, wish: RateWish) -> Seat:
+        """Take a seat at the default model; raises what keeps one from it."""
+        return await cls._at(pool, None, wire.Settings(), wish, None)
 
-        What the stream had asked for `before` holds further, as far as this model has it.
+    async def move(self, model: str, asked: wire.Settings) -> Seat:
+        """Take a seat at another model, loading it if need be; this one is kept.
+
+        What the stream had asked for holds further, as far as that model has it.
         """
+        return await self._at(self._pool, model, asked, self._wish, self._asked)
+
+    @classmethod
+    async def _at(
+        cls,
+        pool: EnginePool,
+        model: str | None,
+        asked: wire.Settings,
+        wish: RateWish,
+        before: wire.Settings | None,
+    ) -> Seat:
         batcher = await pool.acquire(model)
         try:
             if before is not None:
-                asked = merged(known_to(batcher.engine.spec, before._asked), asked)
-            return cls(pool, batcher, asked)
+                asked = merged(known_to(batcher.spec, before), asked)
+            return cls(pool, batcher, asked, wish)
         except BaseException:
             pool.release(batcher)
             raise
@@ -43,12 +60,17 @@ class Seat:
     @property
     def spec(self) -> ModelSpec:
         """The model of this seat."""
-        return self._batcher.engine.spec
+        return self._batcher.spec
 
     @property
     def served(self) -> ServedModel:
         """The model and engine as answers name them."""
-        return self._batcher.engine.served
+        return self._batcher.served
+
+    @property
+    def fps(self) -> float | None:
+        """The frames a second that the stream is promised; None: a share of what is left."""
+        return self._stream.fps
 
     @property
     def settings(self) -> wire.Settings:

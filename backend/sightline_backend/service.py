@@ -34,9 +34,11 @@ class Service:
         return PictureLimits(self.settings.max_upload_bytes, self.settings.max_pixels)
 
     @property
-    def ready(self) -> bool:
-        """Whether new work is taken."""
-        return self.pool.ready and not self.sessions.stopping
+    def trouble(self) -> str | None:
+        """Why no new work is taken; None while it is."""
+        if self.sessions.stopping:
+            return "The server is stopping; try again in a moment."
+        return self.pool.trouble
 
 
 def _service(connection: HTTPConnection) -> Service:

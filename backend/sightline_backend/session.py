@@ -18,7 +18,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
 from sightline_backend.outbox import Outbox
-from sightline_backend.pool import EnginePool
 from sightline_backend.seat import Seat
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
@@ -40,13 +39,11 @@ class Session:
         self,
         socket: WebSocket,
         seat: Seat,
-        pool: EnginePool,
         settings: Settings,
         telemetry: Telemetry,
     ) -> None:
         self._socket = socket
         self._seat = seat
-        self._pool = pool
         self._settings = settings
         self._telemetry = telemetry
         self._outbox = Outbox(socket, settings.slow_client_timeout_s)
@@ -180,7 +177,7 @@ class Session:
     async def _switch(self, asked: wire.Settings, model: str) -> None:
         """Move the stream to another model; on any error it stays where it is."""
         try:
-            seat = await Seat.take(self._pool, model, asked, before=self._seat)
+            seat = await self._seat.move(model, asked)
         except SightlineError as error:
             self._post(wire.Failure(error.code, error.message))
             return
@@ -203,6 +200,7 @@ class Session:
             input_size_wh=self._seat.spec.input_size_wh,
             settings=self._seat.settings,
             deadline_ms=self._seat.deadline_s * 1e3,
+            fps=self._seat.fps,
             credits=self._settings.credits,
             max_frame_bytes=self._settings.max_frame_bytes,
             models=models,

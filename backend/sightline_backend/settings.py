@@ -41,12 +41,25 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="Processor threads of an engine; unset: its own."
     )
+    isolate: bool = Field(
+        default=True,
+        description="Engines in processes of their own: a crash costs a batch, not the server.",
+    )
+    instances: int = Field(
+        default=1, ge=1, le=64, description="Engines of each model that work side by side."
+    )
+    pin_cores: bool = Field(
+        default=False, description="Give each engine processor cores of its own (Linux)."
+    )
 
     max_batch: int = Field(default=8, ge=1, le=128, description="Most pictures an engine call.")
     deadline_ms: float = Field(
         default=500, gt=0, le=60_000, description="Age up to which a live frame is answered, ms."
     )
     credits: int = Field(default=2, ge=1, le=16, description="Frames a client has in flight.")
+    max_frame_scans: int = Field(
+        default=20, ge=1, le=100, description="Most scans of a live JPEG; cameras send one."
+    )
     max_streams: int = Field(default=64, ge=1, le=10_000, description="Live streams at once.")
     max_frame_pixels: int = Field(
         default=9_000_000,
@@ -100,6 +113,15 @@ class Settings(BaseSettings):
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None
+
+    @model_validator(mode="after")
+    def _processes_for_instances(self) -> Self:
+        if not self.isolate and (self.instances > 1 or self.pin_cores):
+            raise ValueError(
+                "instances and pin_cores need engines in processes of their own: "
+                "leave isolate at true, or instances at 1 and pin_cores at false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _room_for_preloaded(self) -> Self:

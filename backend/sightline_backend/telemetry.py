@@ -27,6 +27,10 @@ class Telemetry:
             case Failed():
                 self.frame_failed()
 
+    def engine_restarted(self, reason: str) -> None:
+        """Count an engine that is started again."""
+        self.metrics.engine_restarts.labels(reason).inc()
+
     def frame_failed(self) -> None:
         """Count a frame that was turned away before it reached the batcher."""
         self.metrics.frames.labels("failed").inc()

@@ -73,6 +73,7 @@ class Hello:
     credits: int
     max_frame_bytes: int
     models: tuple[str, ...] = ()  # names that `settings.model` accepts
+    fps: float | None = None  # promised frames a second; None: a share of what others leave
     version: int = VERSION
 
 
@@ -86,11 +87,15 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What failed; `seq` is None when no single frame is to blame."""
+    """What failed; `seq` is None when no single frame is to blame.
+
+    `retry_after_s` says when a refused stream may find room.
+    """
 
     code: str
     message: str
     seq: int | None = None
+    retry_after_s: float | None = None
 
 
 ServerMessage = Hello | Settings | Result | Dropped | Failure
@@ -155,7 +160,10 @@ def message_to_json(message: ServerMessage, labels: tuple[str, ...] = ()) -> str
         case Dropped():
             return json.dumps({"type": "dropped", **asdict(message)})
         case Failure():
-            return json.dumps({"type": "error", **asdict(message)})
+            fields = asdict(message)
+            if message.retry_after_s is None:
+                del fields["retry_after_s"]
+            return json.dumps({"type": "error", **fields})
 
 
 def message_from_json(text: str) -> ServerMessage:
@@ -173,7 +181,12 @@ def message_from_json(text: str) -> ServerMessage:
             case "dropped":
                 return Dropped(int(data["seq"]), str(data["reason"]))
             case "error":
-                return Failure(str(data["code"]), str(data["message"]), data.get("seq"))
+                return Failure(
+                    str(data["code"]),
+                    str(data["message"]),
+                    data.get("seq"),
+                    data.get("retry_after_s"),
+                )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"A {kind} message is incomplete: {error!r}.") from error
     raise WireError(f"Unknown message type {kind!r}.")

@@ -22,6 +22,7 @@ from sightline_monitoring.rate import Rate
 
 RESULTS = ("answered", "dropped", "failed")
 DROP_REASONS = ("superseded", "late", "closing")
+RESTART_REASONS = ("crashed", "hung", "failing")
 STAGES = ("decode", "preprocess", "infer", "postprocess")
 
 LATENCY_BUCKETS_S = (
@@ -136,6 +137,20 @@ class Metrics:
         self.engine_ready = Gauge(
             "sightline_engine_ready",
             "1 while the default model's engine takes frames, else 0.",
+            registry=self.registry,
+        )
+        self.engine_restarts = Counter(
+            "sightline_engine_restarts_total",
+            "Engines started again, by what had become of them.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in RESTART_REASONS:
+            self.engine_restarts.labels(reason)
+        self.loop_lag = Histogram(
+            "sightline_event_loop_lag_seconds",
+            "How much later than asked the server's event loop woke up.",
+            buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
         self.streams_active = Gauge(

@@ -13,7 +13,9 @@ import pytest
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.errors import Refused
+from sightline_backend.workers.thread import ThreadRunner
 from sightline_engines.errors import EngineError
+from sightline_engines.picture import PictureLimits
 from sightline_engines.pipeline import default_options
 from sightline_engines.types import Image
 from tests.fakes import SPEC, FakeEngine, encoded, grey
@@ -25,6 +27,7 @@ class Seen:
 
     batches: list[int] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
 
     def batch_ran(self, size: int, seconds: float) -> None:
         self.batches.append(size)
@@ -32,12 +35,20 @@ class Seen:
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
+    def engine_restarted(self, reason: str) -> None:
+        self.restarts.append(reason)
+
+
+def on_thread(engine: FakeEngine) -> ThreadRunner:
+    return ThreadRunner(engine.spec, lambda spec: engine, PictureLimits())
+
 
 @asynccontextmanager
 async def batching(
     engine: FakeEngine, seen: Seen | None = None, **limits: float
 ) -> AsyncIterator[Batcher]:
-    async with Batcher(engine, BatchLimits(**limits), seen or Seen()) as batcher:  # type: ignore[arg-type]
+    made = Batcher([on_thread(engine)], BatchLimits(**limits), seen or Seen())  # type: ignore[arg-type]
+    async with made as batcher:
         engine.batches.clear()  # those of the warm-up
         yield batcher
 
@@ -135,7 +146,7 @@ async def test_a_bug_in_one_batch_does_not_stop_the_others(
 
 async def test_what_waits_when_the_batcher_closes_ends_as_closing() -> None:
     engine = FakeEngine()
-    batcher = await Batcher(engine, BatchLimits(), Seen()).__aenter__()
+    batcher = await Batcher([on_thread(engine)], BatchLimits(), Seen()).__aenter__()
     stream = batcher.open_stream()
     with hold(engine, batcher) as running:
         await until_busy(engine)
@@ -195,6 +206,6 @@ async def test_an_engine_that_fails_its_warm_up_is_closed() -> None:
     engine = FakeEngine()
     engine.failure = EngineError("The driver is too old.")
     with pytest.raises(EngineError, match="driver"):
-        async with Batcher(engine, BatchLimits(), Seen()):
+        async with Batcher([on_thread(engine)], BatchLimits(), Seen()):
             pass
     assert await asyncio.to_thread(engine.let_go.wait, 5)

@@ -245,9 +245,9 @@ async def test_no_picture_is_parsed_on_the_event_loops_thread(
 ) -> None:
     threads: list[threading.Thread] = []
 
-    def noted(data: memoryview) -> PictureHeader:
+    def noted(data: memoryview, max_scans: int) -> PictureHeader:
         threads.append(threading.current_thread())
-        return parse_header(data)
+        return parse_header(data, max_scans)
 
     monkeypatch.setattr("sightline_engines.picture.parse_header", noted)
     async with running() as backend:

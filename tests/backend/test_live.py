@@ -10,15 +10,16 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sightline_engines import wire
+from tests.backend.camera import connected
 from tests.backend.running import Backend, running, until
-from tests.fakes import FakeModels
+from tests.fakes import FakeEngine, FakeModels
 
 
-async def refusal(backend: Backend, **options: Any) -> tuple[int, str]:
+async def refusal(backend: Backend, query: str = "", **options: Any) -> tuple[int, str]:
     """Return the status and the error's code of a handshake that must fail."""
     options = {"subprotocols": [wire.SUBPROTOCOL], "proxy": None, **options}
     with pytest.raises(InvalidStatus) as refused:
-        async with connect(f"ws://127.0.0.1:{backend.port}/ws/detect", **options):
+        async with connect(f"ws://127.0.0.1:{backend.port}/ws/detect{query}", **options):
             pass
     response = refused.value.response
     return response.status_code, json.loads(response.body)["error"]["code"]
@@ -81,3 +82,39 @@ async def test_a_stream_too_many_costs_no_look_into_the_store(
             failure = wire.message_from_json(text)
         assert isinstance(failure, wire.Failure)
         assert failure.code == "busy"
+
+
+@pytest.mark.parametrize(
+    "query", ["?fps=", "?fps=0", "?fps=-5", "?fps=nan", "?fps=inf", "?fps=many", "?fps=5&min_fps=6"]
+)
+async def test_a_rate_that_makes_no_sense_is_refused(query: str) -> None:
+    async with running() as backend:
+        assert await refusal(backend, query) == (400, "bad_rate")
+
+
+async def test_a_stream_that_names_its_rate_is_told_what_it_is_promised() -> None:
+    async with running(FakeEngine(seconds=0.05), max_batch=1) as backend:  # somewhat under 20 a second
+        url = f"ws://127.0.0.1:{backend.port}/ws/detect"
+        async with connected(f"{url}?fps=10") as one, connected(f"{url}?fps=15&min_fps=2") as two:
+            assert one.hello.fps == 10
+            assert two.hello.fps is not None
+            assert 2 <= two.hello.fps < 10
+        async with backend.camera() as camera:
+            assert camera.hello.fps is None
+
+
+async def test_a_rate_that_there_is_no_room_for_is_refused_with_a_time_to_come_back() -> None:
+    async with running(FakeEngine(seconds=0.05), max_batch=1) as backend, backend.camera():
+        url = f"ws://127.0.0.1:{backend.port}/ws/detect?fps=30"
+        async with connect(url, subprotocols=[wire.SUBPROTOCOL], proxy=None) as refused:  # type: ignore[list-item]
+            text = await refused.recv()
+            assert isinstance(text, str)
+            failure = wire.message_from_json(text)
+            with pytest.raises(ConnectionClosed):
+                await refused.recv()
+        assert isinstance(failure, wire.Failure)
+        assert failure.code == "busy"
+        assert "Ask for fps=" in failure.message
+        assert failure.retry_after_s == 5
+        assert refused.close_code == 1013
+        assert "5 s" in str(refused.close_reason)

@@ -14,7 +14,9 @@ from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
 from sightline_backend.pool import EnginePool
 from sightline_backend.telemetry import Telemetry
+from sightline_backend.workers.thread import ThreadRunner
 from sightline_engines.errors import EngineError, ModelFileError
+from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec
 from sightline_monitoring.metrics import Metrics
 from tests.fakes import FakeEngine, FakeModels, named
@@ -27,7 +29,7 @@ async def pool_of(
     telemetry = Telemetry(Metrics())
 
     def load(spec: ModelSpec) -> Batcher:
-        return Batcher(models.load(spec), BatchLimits(), telemetry)
+        return Batcher([ThreadRunner(spec, models.load, PictureLimits())], BatchLimits(), telemetry)
 
     async with EnginePool(models, load, "fake", preload, capacity) as pool:
         yield pool
@@ -106,9 +108,9 @@ async def until_it_serves(pool: EnginePool, name: str) -> None:
 async def test_the_default_and_the_preloaded_are_there_from_the_start() -> None:
     models = models_named("fake", "a", "b")
     async with pool_of(models, preload=("a",)) as pool:
-        assert pool.ready
+        assert pool.trouble is None
         assert pool.loaded == {"fake", "a"}
-        assert pool.default.engine is models.engines["fake"]
+        assert pool.default.spec is models.engines["fake"].spec
     assert pool.loaded == set()
     assert all(models.engines[name].closed for name in ("fake", "a"))
     assert not models.engines["b"].closed
@@ -153,7 +155,7 @@ async def test_a_model_that_came_back_works_again() -> None:
     async with pool_of(models) as pool:
         for name in ("a", "b", "a"):
             async with pool.using(name) as batcher:
-                assert batcher.engine.spec.name == name
+                assert batcher.spec.name == name
     assert models.loads == ("fake", "a", "b", "a")
 
 

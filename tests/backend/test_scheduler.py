@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline_backend.admission import Load, RateWish, admit
 from sightline_backend.batch_times import BatchTimes
+from sightline_backend.errors import Refused
 from sightline_backend.scheduler import HOLD_MARGIN_S, PROBE_AFTER_S, Scheduler, Ticket
 
 FLAT = {1: 0.010, 2: 0.020, 4: 0.040}  # a CPU: batching gains nothing
@@ -190,16 +194,16 @@ def test_uploads_get_a_small_share_while_streams_wait_and_no_more() -> None:
     assert 0.05 <= ran[True] / ran.total() <= 0.15
 
 
-@pytest.mark.parametrize("rates", [(60, 5, 5, 5), (30, 30, 30), (100, 1)])
-def test_under_overload_every_stream_gets_its_fair_share(rates: tuple[int, ...]) -> None:
-    """Ten frames a second of engine: slow cameras get all they send, fast ones share the rest."""
-    one = scheduler({1: 0.100}, streams=len(rates))
+def played(one: Scheduler[str], rates: Sequence[float], seconds: float = 20.0) -> Counter[int]:
+    """Have cameras of some rates send to ten frames a second of engine; count what they got."""
     arrivals = sorted(
-        (i / rate, stream) for stream, rate in enumerate(rates) for i in range(20 * rate)
+        ((i + 0.1 * stream) / rate, stream)
+        for stream, rate in enumerate(rates)
+        for i in range(round(seconds * rate))
     )
     served: Counter[int] = Counter()
     now_s, at = 0.0, 0
-    while now_s < 20.0:
+    while now_s < seconds:
         while at < len(arrivals) and arrivals[at][0] <= now_s:
             sent_s, stream = arrivals[at]
             one.offer(stream, "x", sent_s + 0.5, now_s)
@@ -211,9 +215,72 @@ def test_under_overload_every_stream_gets_its_fair_share(rates: tuple[int, ...])
         now_s += 0.100 if batch else 0.001
         if batch:
             one.ran(batch, 0.100, now_s)
+    return served
+
+
+@pytest.mark.parametrize("rates", [(60,), (60, 5, 5, 5), (30, 30, 30), (100, 1)])
+def test_under_overload_every_stream_gets_its_fair_share(rates: tuple[int, ...]) -> None:
+    """Ten frames a second of engine: slow cameras get all they send, fast ones share the rest."""
+    served = played(scheduler({1: 0.100}, streams=len(rates)), rates)
     fair = _max_min_share(rates, capacity=10.0)
     for stream, share in enumerate(fair):
         assert served[stream] >= 0.85 * share * 20.0, (served, fair)
+
+
+@pytest.mark.parametrize("crowd", [(), (30,) * 3, (60,) * 12, (5,) * 12])
+def test_a_promised_rate_is_kept_whatever_the_others_send(crowd: tuple[int, ...]) -> None:
+    one = scheduler({1: 0.100})
+    one.open(0, fps=4.0)
+    for stream in range(len(crowd)):
+        one.open(stream + 1)
+    served = played(one, (4.0, *crowd))
+    assert served[0] >= 0.95 * 4.0 * 20.0, served
+
+
+def test_who_sends_more_than_was_promised_takes_nothing_from_those_who_keep_to_it() -> None:
+    one = scheduler({1: 0.100})
+    for stream in range(3):
+        one.open(stream, fps=3.0)
+    served = played(one, (60.0, 3.0, 3.0))
+    assert min(served[1], served[2]) >= 0.95 * 3.0 * 20.0, served
+    assert served[0] >= 0.95 * 3.0 * 20.0, served
+
+
+def test_what_a_stream_had_while_nobody_else_wanted_it_is_not_held_against_it() -> None:
+    one = scheduler({1: 0.100}, streams=2)
+    now_s = 0.0
+    for _ in range(200):  # alone at ten frames a second, twice its share
+        one.offer(0, "alone", now_s + 0.5, now_s)
+        one.ran(one.next(now_s).batch, 0.100, now_s := now_s + 0.100)
+    served: Counter[int | None] = Counter()
+    for _ in range(20):
+        for stream in (0, 1):
+            one.offer(stream, "both", now_s + 0.5, now_s)
+        batch = one.next(now_s).batch
+        served.update(ticket.stream for ticket in batch)
+        one.ran(batch, 0.100, now_s := now_s + 0.100)
+    assert served[0] >= 9
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.5, 60.0), st.one_of(st.none(), st.floats(0.5, 5.0))),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_no_stream_starves(streams: list[tuple[float, float | None]]) -> None:
+    one = scheduler({1: 0.100})
+    admitted: list[float] = []
+    for rate, fps in streams:
+        with suppress(Refused):
+            load = Load(one.capacity_fps, one.promised_fps, one.unpromised)
+            one.open(len(admitted), admit(RateWish(fps), load))
+            admitted.append(rate)
+    served = played(one, admitted, seconds=30.0)
+    for stream, rate in enumerate(admitted):
+        assert served[stream] >= min(5, round(30.0 * rate) // 3), (stream, served)
 
 
 def _max_min_share(rates: tuple[int, ...], capacity: float) -> list[float]:
@@ -234,7 +301,7 @@ def _max_min_share(rates: tuple[int, ...], capacity: float) -> list[float]:
 
 events = st.lists(
     st.tuples(
-        st.sampled_from(["offer", "offer", "offer", "run", "run", "upload", "open", "close"]),
+        st.sampled_from([*["offer"] * 3, *["run"] * 2, "upload", "open", "close", "expire"]),
         st.integers(0, 5),  # which stream
         st.floats(0.0, 0.2),  # how much later
         st.floats(-0.05, 0.6),  # deadline from now
@@ -257,7 +324,7 @@ def test_every_frame_ends_exactly_once_and_nothing_is_dispatched_past_its_deadli
         now_s += later_s
         if action == "open" and stream not in ids:
             ids[stream], next_id = next_id, next_id + 1
-            one.open(ids[stream])
+            one.open(ids[stream], fps=None if stream % 2 else 5.0 * (stream + 1))
         elif action == "close" and stream in ids:
             closed = one.close(ids.pop(stream))
             ended.update([closed.item] if closed else [])
@@ -266,6 +333,10 @@ def test_every_frame_ends_exactly_once_and_nothing_is_dispatched_past_its_deadli
             replaced = one.offer(ids[stream], frame, now_s + deadline_s, now_s)
             ended.update([replaced.item] if replaced else [])
             frame += 1
+        elif action == "expire":
+            late = one.expire(now_s)
+            ended.update(t.item for t in late)
+            assert all(t.deadline_s < now_s for t in late)
         elif action == "upload":
             owner[frame] = None
             if not one.enqueue(frame, float("inf")):
@@ -286,6 +357,10 @@ def test_every_frame_ends_exactly_once_and_nothing_is_dispatched_past_its_deadli
                 now_s += seconds
                 one.ran(decision.batch, seconds, now_s)
         assert one.waiting <= one.streams + 3
+    for open_stream in ids.values():
+        closed = one.close(open_stream)
+        ended.update([closed.item] if closed else [])
+    assert (one.promised_fps, one.unpromised) == (0.0, 0)
     ended.update(t.item for t in one.drain())
     assert ended == Counter(range(frame))
     assert one.next(now_s + 100.0).batch == []

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sightline_monitoring.metrics import (
     DROP_REASONS,
     LATENCY_BUCKETS_S,
+    RESTART_REASONS,
     RESULTS,
     STAGES,
     Metrics,
@@ -27,6 +28,8 @@ OURS = {
     "sightline_batch_size": set(),
     "sightline_engine_executions": set(),
     "sightline_engine_ready": set(),
+    "sightline_engine_restarts": {"reason"},
+    "sightline_event_loop_lag_seconds": set(),
     "sightline_streams_active": set(),
 }
 
@@ -48,7 +51,8 @@ def test_every_documented_name_is_there_and_no_other(metrics: Metrics) -> None:
 
 
 def test_labels_are_the_documented_ones_with_a_fixed_set_of_values(metrics: Metrics) -> None:
-    fixed = {"result": set(RESULTS), "reason": set(DROP_REASONS), "stage": set(STAGES)}
+    reasons = {*DROP_REASONS, *RESTART_REASONS}
+    fixed = {"result": set(RESULTS), "reason": reasons, "stage": set(STAGES)}
     for name, family in families(metrics).items():
         names = {key for sample in family.samples for key in sample.labels} - {"le", "gpu"}
         assert names == OURS.get(name, set()), name

@@ -11,14 +11,15 @@ from fastapi import APIRouter, Form, Query
 from starlette.responses import JSONResponse, Response
 
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
-from sightline_backend.errors import DetectionFailed, Refused
+from sightline_backend.errors import Refused, ReportedError
 from sightline_backend.formats import Format, as_csv, as_image, as_json, as_roboflow
 from sightline_backend.options import detect_options
 from sightline_backend.schemas import ERRORS, DetectAnswer, DetectFields, DetectForm
 from sightline_backend.service import Running
 from sightline_engines import wire
-from sightline_engines.picture import decode_picture
-from sightline_engines.types import Image, Result, ServedModel
+from sightline_engines.picture import PictureLimits, decode_picture
+from sightline_engines.preprocess import fitted
+from sightline_engines.types import Image, ModelSpec, Result, ServedModel
 
 router = APIRouter(tags=["detection"])
 
@@ -50,13 +51,20 @@ async def detect(
     received_s = time.monotonic()
     picture = await form.file.read()
     async with service.pool.using(asked.model) as batcher, service.decoded:
-        options = detect_options(batcher.engine.spec, _as_settings(asked))
+        options = detect_options(batcher.spec, _as_settings(asked))
         decoding_s = time.monotonic()
-        image = await asyncio.to_thread(decode_picture, picture, service.limits)
+        image, fit = await asyncio.to_thread(_decoded, picture, service.limits, batcher.spec)
         decode_ms = (time.monotonic() - decoding_s) * 1e3
-        work = Work(image, options, received_s, math.inf, decode_ms)
-        result = _result(await batcher.enqueue(work), batcher.engine.served)
-        return await _answer(asked.format, result, batcher.engine.spec.labels, image)
+        height, width = image.shape[:2]
+        work = Work(fit, options, received_s, math.inf, (width, height), decode_ms)
+        result = _result(await batcher.enqueue(work), batcher.served)
+        return await _answer(asked.format, result, batcher.spec.labels, image)
+
+
+def _decoded(picture: bytes, limits: PictureLimits, spec: ModelSpec) -> tuple[Image, Image]:
+    """Return an upload's pixels, and as few of them as the model will see."""
+    image = decode_picture(picture, limits)
+    return image, fitted(image, spec)
 
 
 def _as_settings(asked: DetectFields) -> wire.Settings:
@@ -71,7 +79,7 @@ def _result(outcome: Outcome, served: ServedModel) -> Result:
         case NotRun():
             raise Refused("The server is stopping; try again in a moment.", 5.0)
         case Failed(code, message):
-            raise DetectionFailed(code, message)
+            raise ReportedError(code, message)
 
 
 async def _answer(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from sightline_backend.schemas import ErrorAnswer, Health
-from sightline_backend.service import Running
+from sightline_backend.service import Running, Service
 from sightline_backend.version import VERSION
 
 router = APIRouter(tags=["health"])
@@ -17,11 +19,12 @@ async def health(service: Running) -> Health:
     """Always 200 while the server answers at all; for probes that read only the status, see
     /health/live and /health/ready.
     """
-    served = service.pool.default.engine.served
+    served = service.pool.default.served
     return Health(
-        status="ready" if service.ready else "stopping",
+        status=_status(service),
         live=True,
-        ready=service.ready,
+        ready=service.trouble is None,
+        trouble=service.trouble,
         version=VERSION,
         model=served.name,
         engine=served.engine,
@@ -46,7 +49,12 @@ async def live() -> Response:
 )
 async def ready(service: Running) -> Response:
     """Tell a load balancer whether to send work here."""
-    if service.ready:
+    if service.trouble is None:
         return Response(status_code=204)
-    error = {"code": "not_ready", "message": "The server takes no new work at the moment."}
-    return JSONResponse({"error": error}, 503)
+    return JSONResponse({"error": {"code": "not_ready", "message": service.trouble}}, 503)
+
+
+def _status(service: Service) -> Literal["ready", "recovering", "stopping"]:
+    if service.sessions.stopping:
+        return "stopping"
+    return "ready" if service.trouble is None else "recovering"

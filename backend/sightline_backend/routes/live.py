@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from sightline_backend.admission import RateWish
 from sightline_backend.ending import full
 from sightline_backend.errors import Refused
 from sightline_backend.origins import origin_allowed
@@ -17,13 +18,26 @@ from sightline_backend.service import Running, Service
 from sightline_backend.session import Session
 from sightline_engines import wire
 
+MOST_FPS = 1000.0
+
 router = APIRouter()
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @router.websocket("/ws/detect")
-async def live(socket: WebSocket, service: Running) -> None:
-    """Serve one stream; see `sightline_engines.wire` for the messages."""
+async def live(
+    socket: WebSocket, service: Running, fps: str | None = None, min_fps: str | None = None
+) -> None:
+    """Serve one stream; see `sightline_engines.wire` for the messages.
+
+    `fps` is the rate at which frames will come; it is promised, or a lower one down to
+    `min_fps` is, or the stream is refused. Without it the stream shares what others leave.
+    """
+    try:
+        wish = _wish(fps, min_fps)
+    except ValueError as error:
+        await socket.send_denial_response(_denial(400, "bad_rate", str(error)))
+        return
     problem = _handshake_problem(socket, service)
     if problem is not None:
         await socket.send_denial_response(problem)
@@ -33,20 +47,40 @@ async def live(socket: WebSocket, service: Running) -> None:
         service.sessions.check_room()  # before any work is done for the stream
         models = tuple(spec.name for spec in await service.pool.specs())
         service.sessions.check_room()  # others may have come in the meantime
-        seat = await Seat.take(service.pool, None, wire.Settings())
+        seat = await Seat.take(service.pool, wish)
     except Refused as refused:
         await _turn_away(socket, refused)
         return
-    session = Session(socket, seat, service.pool, service.settings, service.telemetry)
+    session = Session(socket, seat, service.settings, service.telemetry)
     with service.sessions.holding(session):
         log.info("stream opened", model=seat.spec.name, streams=len(service.sessions))
         ending = await session.run(models)
     log.info("stream closed", why=ending.reason, streams=len(service.sessions))
 
 
+def _wish(fps: str | None, min_fps: str | None) -> RateWish:
+    """Read the rates of the address; raises ValueError."""
+    wanted, least = _rate("fps", fps), _rate("min_fps", min_fps)
+    if wanted is not None and least is not None and least > wanted:
+        raise ValueError(f"min_fps is no more than fps; got {least:g} and {wanted:g}.")
+    return RateWish(wanted, least)
+
+
+def _rate(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    with suppress(ValueError):
+        if 0 < float(text) <= MOST_FPS:
+            return float(text)
+    raise ValueError(
+        f"{name} is a number of frames a second, above 0 and at most {MOST_FPS:g}; "
+        f"got {text[:20]!r}."
+    )
+
+
 async def _turn_away(socket: WebSocket, refused: Refused) -> None:
     """Tell why there is no room: after accepting, since browsers hide a refused handshake."""
-    failure = wire.Failure(refused.code, refused.message)
+    failure = wire.Failure(refused.code, refused.message, retry_after_s=refused.retry_after_s)
     ending = full(refused.retry_after_s)
     with suppress(WebSocketDisconnect):
         await socket.send_text(wire.message_to_json(failure))

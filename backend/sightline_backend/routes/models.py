@@ -14,7 +14,7 @@ router = APIRouter(prefix="/api", tags=["models"])
 @router.get("/models", summary="The models this server can use, its default first")
 async def models(service: Running) -> list[ModelAnswer]:
     """List every model by the name that `model` takes; `loaded` ones answer at once."""
-    default = service.pool.default.engine.spec.name
+    default = service.pool.default.spec.name
     loaded = service.pool.loaded
     return [
         _answer(spec, loaded=spec.name in loaded, default=spec.name == default)

@@ -1,0 +1,59 @@
+"""Whether one more stream fits, and at which rate: pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sightline_backend.errors import Refused
+
+HEADROOM = 0.95  # of what the engines sustain is promised, no more
+LEAST_FPS = 1.0  # kept for each stream that names no rate
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateWish:
+    """The frames a second that a stream wants, and the least it can use; None: any."""
+
+    fps: float | None = None
+    min_fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine sustains, and what of it is spoken for."""
+
+    capacity_fps: float
+    promised_fps: float
+    unpromised: int  # streams that named no rate
+
+
+def admit(wish: RateWish, load: Load) -> float | None:
+    """Return the rate that a stream is promised, None for a share of what is left.
+
+    A stream that asks for more than there is gets what is left, if it can use as little.
+    Raises Refused, which says what is left. A first stream that names no rate is always let
+    in: on a machine too slow for it, late boxes are better than none.
+    """
+    left = HEADROOM * load.capacity_fps - load.promised_fps - LEAST_FPS * load.unpromised
+    left = max(0.0, math.floor(left * 10) / 10)
+    if wish.fps is None:
+        nobody = not load.promised_fps and not load.unpromised
+        if nobody or left >= (wish.min_fps or LEAST_FPS):
+            return None
+    elif wish.fps <= left:
+        return wish.fps
+    elif wish.min_fps is not None and 0 < wish.min_fps <= left:
+        return left
+    raise Refused(_no_room(wish, load, left), RETRY_AFTER_S)
+
+
+def _no_room(wish: RateWish, load: Load, left: float) -> str:
+    sustained = f"This engine sustains {load.capacity_fps:.3g} frames a second"
+    if wish.fps is not None and left >= LEAST_FPS:
+        return (
+            f"{sustained}; {left:g} of them are free, not {wish.fps:g}. Ask for fps={left:g}, "
+            "or name the least you can use as min_fps, or try again later."
+        )
+    return f"{sustained}, and the open streams need them all; try again later."

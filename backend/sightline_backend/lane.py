@@ -1,0 +1,221 @@
+"""One engine at work: batch after batch, and its return after a crash or a hang."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.breaker import Breaker
+from sightline_backend.scheduler import Scheduler, Ticket
+from sightline_backend.workers.runner import Runner, RunnerLost
+from sightline_engines.errors import SightlineError
+
+FAILING_AFTER = 5  # batches in a row; a GPU whose context is broken never recovers by itself
+RELOAD_S = 60.0  # a reload that takes longer is given up; it was compiled and cached before
+EXPIRE_EVERY_S = 0.05  # how often late frames are let go while no engine runs
+
+_RESTARTING = "The engine is being started again after a failure; try again in a moment."
+INTERNAL = Failed("internal", "The server failed on this frame; its log says why.")
+
+log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Is told what happened; called on the event loop's thread."""
+
+    def batch_ran(self, size: int, seconds: float) -> None:
+        """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
+
+    def frame_ended(self, work: Work, outcome: Outcome) -> None:
+        """A frame or an upload has its one outcome."""
+
+    def engine_restarted(self, reason: str) -> None:
+        """An engine that was lost for `reason` is started again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A frame in the batcher's hands, and who waits for its outcome."""
+
+    work: Work
+    future: asyncio.Future[Outcome]
+
+    def end(self, outcome: Outcome, observer: Observer) -> None:
+        """Give the frame its one outcome."""
+        if not self.future.done():  # its client may have gone and cancelled it
+            self.future.set_result(outcome)
+        observer.frame_ended(self.work, outcome)
+
+
+class Lane:
+    """Takes batches from the scheduler for one runner, until it is told to stop."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        scheduler: Scheduler[Pending],
+        observer: Observer,
+        news: asyncio.Event,
+        changed: Callable[[], None],
+    ) -> None:
+        """`news` is set when a frame comes, `changed` called when `trouble` has changed."""
+        self.runner = runner
+        self.trouble: str | None = None  # why no frame can run, in words for a client
+        self.resting = False  # not even being started again
+        self._scheduler = scheduler
+        self._observer = observer
+        self._news = news
+        self._changed = changed
+        self._breaker = Breaker()
+        self._stopping = asyncio.Event()
+        self._failures = 0
+
+    def stop(self) -> None:
+        """End after the batch in hand."""
+        self._stopping.set()
+
+    async def work(self) -> None:
+        """Run batches until `stop`; nothing that goes wrong with one ends this."""
+        while not self._stopping.is_set():
+            try:
+                await self._step()
+            except RunnerLost as lost:
+                await self._revive(lost)
+            except Exception:  # the outermost loop: whatever happens, it goes on
+                log.exception("the batcher failed")
+                for ticket in self._scheduler.drain():
+                    ticket.item.end(INTERNAL, self._observer)
+
+    async def _step(self) -> None:
+        """Run the next batch, or wait until there may be one."""
+        self._news.clear()
+        now_s = time.monotonic()
+        decision = self._scheduler.next(now_s)
+        for ticket in decision.late:
+            ticket.item.end(NotRun("late"), self._observer)
+        if decision.batch:
+            await self._run(decision.batch)
+            return
+        wait_s = None if decision.wake_s is None else max(0.0, decision.wake_s - now_s)
+        await _wait(self._news, wait_s)
+
+    async def _run(self, batch: list[Ticket[Pending]]) -> None:
+        works = [ticket.item.work for ticket in batch]
+        started_s = time.monotonic()
+        try:
+            run = await self.runner.run(works, self._scheduler.times.cautious(len(batch)))
+        except RunnerLost:
+            self._end(batch, [_LOST] * len(batch))
+            raise
+        except Exception:  # a bug in one batch must not fail the frames that wait
+            log.exception("a batch of %d failed", len(batch))
+            self._end(batch, [INTERNAL] * len(batch))
+            return
+        self._end(batch, run.outcomes)
+        self._learn(batch, run, time.monotonic() - started_s)
+
+    def _learn(self, batch: list[Ticket[Pending]], run: BatchRun, elapsed_s: float) -> None:
+        if run.most is not None:
+            log.warning("the device is short of memory: batches of at most %d from now", run.most)
+            self._scheduler.limit(run.most)
+        if run.engine_s is None:
+            broken = any(isinstance(o, Failed) and o.code == "engine_failed" for o in run.outcomes)
+            self._failures = self._failures + 1 if broken else self._failures
+            if self._failures >= FAILING_AFTER:
+                raise RunnerLost("failing", f"{self._failures} batches in a row failed")
+            return
+        self._failures = 0
+        pairs = zip(batch, run.outcomes, strict=True)
+        answered = [ticket for ticket, outcome in pairs if isinstance(outcome, Done)]
+        beside_s = (elapsed_s - run.engine_s) / len(batch)
+        self._scheduler.ran(answered, run.engine_s, time.monotonic(), beside_s)
+        self._observer.batch_ran(len(answered), run.engine_s)
+
+    async def _revive(self, lost: RunnerLost) -> None:
+        """Start the engine again, as often as the breaker allows; frames meanwhile run late."""
+        self._failures = 0
+        why = lost.message
+        self._tell(_RESTARTING)
+        while not self._stopping.is_set():
+            rest_s = self._breaker.lost(time.monotonic())
+            log.error("engine %s %s: %s", self.runner.spec.name, lost.reason, why)
+            if rest_s:
+                log.error("too many restarts: the next try is in %.0f s", rest_s)
+                self._tell(_resting(why), resting=True)
+                await self._meanwhile(asyncio.create_task(asyncio.sleep(rest_s)))
+                if self._stopping.is_set():
+                    return
+                self._tell(_RESTARTING)
+            self._breaker.restarted(time.monotonic())
+            self._observer.engine_restarted(lost.reason)
+            restart = asyncio.create_task(self._restart())
+            await self._meanwhile(restart)
+            if restart.cancelled():
+                return
+            failure = restart.result()
+            if failure is None:
+                log.info("engine %s runs again", self.runner.spec.name)
+                self._tell(None)
+                return
+            why = failure
+
+    async def _restart(self) -> str | None:
+        """Start the engine and return what kept it from starting."""
+        try:
+            async with asyncio.timeout(RELOAD_S):
+                await self.runner.start(measure_up_to=None)
+        except TimeoutError:
+            return f"it took more than {RELOAD_S:.0f} s to load"
+        except SightlineError as error:
+            return error.message
+        except Exception:  # a runtime's own error; the next try may do better
+            log.exception("a restart failed")
+            return "the restart failed; the log says why"
+        return None
+
+    async def _meanwhile(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a task, ending the frames that become late; a stop cancels it."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        while not task.done() and not stopping.done():
+            both: set[asyncio.Task[Any]] = {task, stopping}
+            await asyncio.wait(both, timeout=EXPIRE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            for ticket in self._scheduler.expire(time.monotonic()):
+                ticket.item.end(NotRun("late"), self._observer)
+        stopping.cancel()
+        task.cancel()
+        await asyncio.wait({task})
+
+    def _tell(self, trouble: str | None, resting: bool = False) -> None:
+        self.trouble, self.resting = trouble, resting
+        self._changed()
+
+    def _end(self, batch: list[Ticket[Pending]], outcomes: list[Outcome]) -> None:
+        for ticket, outcome in zip(batch, outcomes, strict=True):
+            ticket.item.end(outcome, self._observer)
+
+
+_LOST: Outcome = Failed(
+    "engine_lost",
+    "The engine stopped while it had this frame and is being started again; send the next frame.",
+)
+
+
+def _resting(why: str) -> str:
+    return (
+        f"The engine failed again and again ({why}) and rests for a minute; the server's log "
+        "says more. A smaller SIGHTLINE_MAX_BATCH, another SIGHTLINE_ENGINE or another model may "
+        "run."
+    )
+
+
+async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,72 @@
+"""What an engine takes, measured when it is loaded."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from sightline_backend.batch import Work, run_batch
+from sightline_backend.workers.runner import Measured
+from sightline_engines.picture import PictureLimits, encode_jpeg
+from sightline_engines.pipeline import DetectOptions, default_options, detect
+from sightline_engines.types import Engine, Image
+
+MEASURED_RUNS = 3
+FRAME_WH = (1280, 720)  # of the frame whose decoding is measured; larger than most cameras'
+
+
+def measure(engine: Engine, max_batch: int, limits: PictureLimits) -> Measured:
+    """Warm the engine up and return its median seconds by batch size: 1, 2, 4, …
+
+    Stops where a larger batch no longer gives more frames per second, and at the batch the
+    model was exported for. Beside it, what it takes to decode a frame.
+    """
+    options = default_options(engine.spec)
+    picture = _grey(engine)
+    largest = min(max_batch, engine.spec.static_batch or max_batch)
+    batch_s: dict[int, float] = {}
+    size = 1
+    while size <= largest:
+        batch_s[size] = _median_s(partial(_run, engine, picture, options, size))
+        if batch_s[size] / size > 0.95 * batch_s[1] and size > 1:
+            break
+        size *= 2
+    return Measured(batch_s, _decode_s(engine, options, limits))
+
+
+def warm_up(engine: Engine) -> None:
+    """Run the engine once, so that its first frame isn't its slowest."""
+    _run(engine, _grey(engine), default_options(engine.spec), 1)
+
+
+def _decode_s(engine: Engine, options: DetectOptions, limits: PictureLimits) -> float:
+    width, height = FRAME_WH
+    ramp = np.add.outer(np.arange(height) * 3, np.arange(width) * 2) % 256
+    frame = encode_jpeg(np.stack([ramp, ramp[:, ::-1], 255 - ramp], 2).astype(np.uint8), 85)
+    work = Work(frame, options, time.monotonic(), math.inf)
+    return statistics.median(run_batch(engine, [work], limits).decode_s for _ in range(3))
+
+
+def _run(engine: Engine, picture: Image, options: DetectOptions, size: int) -> None:
+    detect(engine, [picture] * size, [options] * size)
+
+
+def _grey(engine: Engine) -> Image:
+    width, height = engine.spec.input_size_wh
+    return np.full((height, width, 3), 114, np.uint8)
+
+
+def _median_s(run: Callable[[], None]) -> float:
+    """Return the median of some runs, after one that doesn't count."""
+    run()
+    seconds = []
+    for _ in range(MEASURED_RUNS):
+        started_s = time.monotonic()
+        run()
+        seconds.append(time.monotonic() - started_s)
+    return statistics.median(seconds)

@@ -1,0 +1,219 @@
+"""What becomes of frames when an engine is lost, with a runner that fails as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.batcher import Batcher, BatchLimits
+from sightline_backend.breaker import MOST_RESTARTS
+from sightline_backend.errors import Refused
+from sightline_backend.workers.runner import Measured, RunnerLost
+from sightline_engines.errors import EngineError
+from sightline_engines.pipeline import default_options
+from sightline_engines.types import Detections, ModelSpec, ServedModel, Timings
+from tests.backend.running import until
+from tests.fakes import SPEC
+
+
+class FakeRunner:
+    """Answers at once, or is lost, or fails, or can't be started, as it is set to."""
+
+    def __init__(self) -> None:
+        self.losses = 0  # how many of the next batches lose it
+        self.failures = 0  # how many of the next batches fail
+        self.broken_starts = 0  # how many of the next starts fail
+        self.most: int | None = None
+        self.batches: list[int] = []
+        self.starts = 0
+        self.closed = False
+        self.may_start = asyncio.Event()
+        self.may_start.set()
+
+    @property
+    def spec(self) -> ModelSpec:
+        return SPEC
+
+    @property
+    def served(self) -> ServedModel:
+        return ServedModel(SPEC.name, SPEC.version, "fake", "fp32", "CPU")
+
+    async def start(self, measure_up_to: int | None) -> Measured:
+        await self.may_start.wait()
+        self.starts += 1
+        if self.broken_starts:
+            self.broken_starts -= 1
+            raise EngineError("The driver is gone.")
+        return Measured({1: 0.001, 2: 0.0015, 4: 0.002, 8: 0.003})
+
+    async def run(self, works: Sequence[Work], expected_s: float) -> BatchRun:
+        await asyncio.sleep(0)
+        self.batches.append(len(works))
+        if self.losses:
+            self.losses -= 1
+            raise RunnerLost("crashed", "killed by signal 9")
+        if self.failures:
+            self.failures -= 1
+            return BatchRun([Failed("engine_failed", "an illegal memory access")] * len(works))
+        done: Outcome = Done(Detections.empty(), (64, 64), Timings(), len(works))
+        most, self.most = self.most, None
+        return BatchRun([done] * len(works), 0.0, 0.001, most)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Seen:
+    """Keeps what an observer is told."""
+
+    def __init__(self) -> None:
+        self.restarts: list[str] = []
+        self.ended = 0
+
+    def batch_ran(self, size: int, seconds: float) -> None:
+        pass
+
+    def frame_ended(self, work: Work, outcome: Outcome) -> None:
+        self.ended += 1
+
+    def engine_restarted(self, reason: str) -> None:
+        self.restarts.append(reason)
+
+
+def batching(*runners: FakeRunner, seen: Seen | None = None) -> Batcher:
+    return Batcher(runners, BatchLimits(), seen or Seen())
+
+
+def work(deadline_s: float = 5.0) -> Work:
+    now_s = time.monotonic()
+    return Work(b"never read", default_options(SPEC), now_s, now_s + deadline_s)
+
+
+async def test_the_frames_of_a_lost_batch_fail_and_the_next_ones_are_answered() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.losses = 1
+        lost = await batcher.submit(stream, work())
+        assert isinstance(lost, Failed)
+        assert lost.code == "engine_lost"
+        assert isinstance(await batcher.submit(stream, work()), Done)
+        assert batcher.trouble is None
+    assert runner.starts == 2
+    assert seen.restarts == ["crashed"]
+    assert seen.ended == 2
+
+
+async def test_frames_that_wait_for_a_restart_run_after_it_or_end_as_late() -> None:
+    runner = FakeRunner()
+    async with batching(runner) as batcher:
+        hasty, patient = batcher.open_stream(), batcher.open_stream()
+        runner.losses = 1
+        runner.may_start.clear()
+        await batcher.submit(hasty, work())
+        assert batcher.trouble is not None
+        waiting = batcher.submit(patient, work(deadline_s=60.0))
+        upload = batcher.enqueue(work(deadline_s=float("inf")))
+        assert await batcher.submit(hasty, work(deadline_s=0.01)) == NotRun("late")
+        assert not waiting.done()
+        runner.may_start.set()
+        assert isinstance(await waiting, Done)
+        assert isinstance(await upload, Done)
+
+
+async def test_an_engine_that_dies_again_and_again_rests_and_says_so() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.losses = 100
+        for _ in range(MOST_RESTARTS):
+            lost = await batcher.submit(stream, work())
+            assert isinstance(lost, Failed)
+        queued = [batcher.submit(stream, work()), batcher.enqueue(work(float("inf")))]
+        for future in queued:
+            outcome = await future
+            assert isinstance(outcome, Failed)
+            assert outcome.code == "engine_lost"
+        await until(lambda: "rests" in str(batcher.trouble))
+        turned_away = batcher.submit(stream, work())
+        assert turned_away.done()
+        told = turned_away.result()
+        assert isinstance(told, Failed)
+        assert "SIGHTLINE_ENGINE" in told.message
+        with pytest.raises(Refused, match="again and again") as refused:
+            batcher.enqueue(work())
+        assert refused.value.retry_after_s > 0
+        with pytest.raises(Refused):
+            batcher.open_stream()
+    assert seen.restarts == ["crashed"] * MOST_RESTARTS
+    assert runner.closed
+
+
+async def test_a_restart_that_fails_is_tried_again() -> None:
+    runner = FakeRunner()
+    async with batching(runner) as batcher:
+        stream = batcher.open_stream()
+        runner.losses, runner.broken_starts = 1, 2
+        await batcher.submit(stream, work())
+        assert isinstance(await batcher.submit(stream, work()), Done)
+    assert runner.starts == 4
+
+
+async def test_an_engine_whose_batches_all_fail_is_started_again() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.failures = 5
+        for _ in range(5):
+            assert isinstance(await batcher.submit(stream, work()), Failed)
+        assert isinstance(await batcher.submit(stream, work()), Done)
+    assert seen.restarts == ["failing"]
+
+
+async def test_a_device_short_of_memory_gets_smaller_batches_from_then_on() -> None:
+    runner = FakeRunner()
+    async with batching(runner) as batcher:
+        streams = [batcher.open_stream() for _ in range(8)]
+        runner.most = 2
+        await batcher.submit(streams[0], work())
+        runner.batches.clear()
+        await asyncio.gather(*(batcher.submit(stream, work()) for stream in streams))
+    assert max(runner.batches) == 2
+
+
+async def test_while_one_of_two_engines_is_lost_the_other_goes_on() -> None:
+    one, other = FakeRunner(), FakeRunner()
+    async with batching(one, other) as batcher:
+        stream = batcher.open_stream()
+        for runner in (one, other):
+            runner.may_start.clear()
+        one.losses = 1
+        while one.losses:
+            await batcher.submit(stream, work())
+        assert batcher.trouble is None
+        assert isinstance(await batcher.submit(stream, work()), Done)
+        one.may_start.set()
+        await until(lambda: one.starts == 2)
+
+
+async def test_two_engines_work_side_by_side() -> None:
+    runners = FakeRunner(), FakeRunner()
+    async with batching(*runners) as batcher:
+        streams = [batcher.open_stream() for _ in range(4)]
+        for _ in range(10):
+            await asyncio.gather(*(batcher.submit(stream, work()) for stream in streams))
+    assert all(runner.batches for runner in runners)
+
+
+async def test_a_server_that_stops_while_an_engine_is_down_does_not_wait_for_it() -> None:
+    runner = FakeRunner()
+    async with batching(runner) as batcher:
+        runner.losses = 1
+        await batcher.submit(batcher.open_stream(), work())
+        runner.may_start.clear()
+        waiting = batcher.submit(batcher.open_stream(), work())
+    assert await waiting == NotRun("closing")
