@@ -26,6 +26,7 @@ from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec, ServedModel
 
 DEADLINE_RUNS = 3.0  # a deadline is never shorter than this many engine runs
+LAST_BATCH_S = 5.0  # for the batches in hand when the model is closed
 
 _CLOSING = "This model is being closed; try again in a moment."
 
@@ -96,15 +97,17 @@ class Batcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the running batches end, then close the engines; what waits ends as closing."""
+        """Give the running batches a moment, then close the engines; what waits ends as closing."""
         self._closing = True
         self._end_all(NotRun("closing"))
         for lane in self._lanes:
             lane.stop()
         self._news.set()
-        await asyncio.gather(*self._tasks)
-        for runner in self._runners:
-            await runner.close()
+        _, stuck = await asyncio.wait(self._tasks, timeout=LAST_BATCH_S)
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(runner.close() for runner in self._runners))
 
     @property
     def spec(self) -> ModelSpec:

@@ -112,6 +112,9 @@ class Lane:
         except RunnerLost:
             self._end(batch, [_LOST] * len(batch))
             raise
+        except asyncio.CancelledError:  # the server stops and the batch takes too long
+            self._end(batch, [NotRun("closing")] * len(batch))
+            raise
         except Exception:  # a bug in one batch must not fail the frames that wait
             log.exception("a batch of %d failed", len(batch))
             self._end(batch, [INTERNAL] * len(batch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from types import FrameType
 
 import structlog
@@ -56,7 +57,6 @@ class LiveServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                timeout_graceful_shutdown=round(settings.shutdown_timeout_s),
             )
         )
 
@@ -77,9 +77,15 @@ class LiveServer(uvicorn.Server):
             log.info("serving", address=f"http://{host}:{port}", docs="/docs")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more streams, close the open ones, then stop as uvicorn does."""
+        """Take no more streams, close the open ones, then stop as uvicorn does.
+
+        Both together take no longer than the one time that is set for them.
+        """
         service: Service = self._app.state.service
+        until_s = time.monotonic() + self._settings.shutdown_timeout_s
         await service.sessions.stop(self._settings.shutdown_timeout_s)
+        left_s = max(1.0, until_s - time.monotonic())
+        self.config.timeout_graceful_shutdown = round(left_s)
         await super().shutdown(sockets)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,9 +21,10 @@ from sightline_backend.app import create_app
 from sightline_backend.settings import Settings
 from sightline_engines import wire
 from sightline_engines.types import Result
-from tests.backend.camera import Camera
+from tests.backend.camera import Camera, connected
 from tests.backend.running import Backend, serving, until
 from tests.fakes import FakeModels, encoded, noise
+from tests.frontend.fake_backend import free_port
 
 PICTURE = encoded(noise(320, 240))
 
@@ -120,3 +123,37 @@ async def test_a_frame_with_more_scans_than_a_camera_makes_is_refused(tmp_path: 
         assert isinstance(failure, wire.Failure)
         assert failure.seq == 1
         await camera.detect(2, PICTURE)
+
+
+async def test_sigterm_ends_streams_with_1001_and_leaves_nothing_even_when_the_engine_hangs(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    environment = {
+        **os.environ,  # noqa: TID251  the server's own process needs PATH and the rest
+        "SIGHTLINE_PORT": str(port),
+        "SIGHTLINE_MODELS_DIR": str(tmp_path),
+        "SIGHTLINE_DEADLINE_MS": "60000",
+    }
+    server = psutil.Popen([sys.executable, "-m", "sightline_backend"], env=environment)
+    try:
+        await until(lambda: listens(port))
+        async with connected(f"ws://127.0.0.1:{port}/ws/detect") as camera:
+            await camera.detect(1, PICTURE)
+            (worker,) = server.children()
+            worker.suspend()
+            await camera.send(2, PICTURE)
+            server.terminate()
+            _, code = await camera.closing()
+        assert code == 1001
+        assert await asyncio.to_thread(server.wait, 30) == 0
+        assert not worker.is_running()
+    finally:
+        if server.is_running():
+            server.kill()
+            server.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -31,6 +31,7 @@ class FakeRunner:
         self.batches: list[int] = []
         self.starts = 0
         self.closed = False
+        self.endless = False  # the next batches never end
         self.may_start = asyncio.Event()
         self.may_start.set()
 
@@ -53,6 +54,8 @@ class FakeRunner:
     async def run(self, works: Sequence[Work], expected_s: float) -> BatchRun:
         await asyncio.sleep(0)
         self.batches.append(len(works))
+        if self.endless:
+            await asyncio.Event().wait()
         if self.losses:
             self.losses -= 1
             raise RunnerLost("crashed", "killed by signal 9")
@@ -217,3 +220,16 @@ async def test_a_server_that_stops_while_an_engine_is_down_does_not_wait_for_it(
         runner.may_start.clear()
         waiting = batcher.submit(batcher.open_stream(), work())
     assert await waiting == NotRun("closing")
+
+
+async def test_a_batch_that_does_not_end_holds_up_a_stop_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sightline_backend.batcher.LAST_BATCH_S", 0.01)
+    runner = FakeRunner()
+    async with batching(runner) as batcher:
+        runner.endless = True
+        running = batcher.submit(batcher.open_stream(), work())
+        await until(lambda: bool(runner.batches))
+    assert await running == NotRun("closing")
+    assert runner.closed
