@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build pins torch bench-live train-default eval-default
+.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ build: dev ## make the wheels, in dist/
 	@for name in engines monitoring backend frontend; do \
 		$(BIN)/uv build --quiet --no-sources --wheel --out-dir dist $$name || exit 1; done
 	@ls dist/*.whl
+
+bench: dev ## measure the server against what this machine can do (ARGS="--long" for the soak)
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-peers: dev ## measure other servers beside it, each in its own virtual environment
+	$(BIN)/python -m benchmarks.bench_peers $(ARGS)
 
 bench-live: dev ## measure capture-to-box in a real headless Chromium, as a table
 	$(BIN)/python -m benchmarks.live

@@ -22,7 +22,8 @@ def test_every_setting_is_described_with_its_default(settings: type[BaseSettings
         assert row, name
         assert row[2] == field.description
         if isinstance(field.default, int | float | str):
-            assert row[1] == str(field.default)
+            default = str(field.default)
+            assert row[1] == (default.lower() if isinstance(field.default, bool) else default)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -27,7 +27,8 @@ def measure(engine: Engine, max_batch: int, limits: PictureLimits) -> Measured:
     model was exported for. Beside it, what it takes to decode a frame.
     """
     options = default_options(engine.spec)
-    picture = _grey(engine)
+    width, height = engine.spec.input_size_wh
+    picture = np.full((height, width, 3), 114, np.uint8)
     largest = min(max_batch, engine.spec.static_batch or max_batch)
     batch_s: dict[int, float] = {}
     size = 1
@@ -37,11 +38,6 @@ def measure(engine: Engine, max_batch: int, limits: PictureLimits) -> Measured:
             break
         size *= 2
     return Measured(batch_s, _decode_s(engine, options, limits))
-
-
-def warm_up(engine: Engine) -> None:
-    """Run the engine once, so that its first frame isn't its slowest."""
-    _run(engine, _grey(engine), default_options(engine.spec), 1)
 
 
 def _decode_s(engine: Engine, options: DetectOptions, limits: PictureLimits) -> float:
@@ -54,11 +50,6 @@ def _decode_s(engine: Engine, options: DetectOptions, limits: PictureLimits) -> 
 
 def _run(engine: Engine, picture: Image, options: DetectOptions, size: int) -> None:
     detect(engine, [picture] * size, [options] * size)
-
-
-def _grey(engine: Engine) -> Image:
-    width, height = engine.spec.input_size_wh
-    return np.full((height, width, 3), 114, np.uint8)
 
 
 def _median_s(run: Callable[[], None]) -> float:

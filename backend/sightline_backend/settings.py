@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     credits: int = Field(default=2, ge=1, le=16, description="Frames a client has in flight.")
     max_frame_scans: int = Field(
-        default=20, ge=1, le=100, description="Most scans of a live JPEG; cameras send one."
+        default=12, ge=1, le=100, description="Most scans of a live JPEG; cameras send one."
     )
     max_streams: int = Field(default=64, ge=1, le=10_000, description="Live streams at once.")
     max_frame_pixels: int = Field(

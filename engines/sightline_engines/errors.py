@@ -10,8 +10,10 @@ SightlineError
 ├── ModelFileError     a model file that is unsupported, ambiguous or damaged
 ├── ProviderError      an engine, provider or device that was asked for and isn't there
 └── EngineError        an engine that failed while it ran
+    └── EngineMemoryError     for lack of memory: a smaller batch may pass
 """
 
+import re
 from typing import ClassVar
 
 
@@ -77,3 +79,28 @@ class EngineError(SightlineError):
     """The engine failed while it ran a batch."""
 
     code = "engine_failed"
+
+
+class EngineMemoryError(EngineError):
+    """The engine ran out of memory; a smaller batch may pass."""
+
+    code = "engine_memory"
+
+
+# As ONNX Runtime, CUDA, cuBLAS, cuDNN, TensorRT and OpenVINO say it.
+_NO_MEMORY = re.compile(
+    r"failed to allocate (\d+ bytes of )?memory|out[ _]?of[ _]?memory|CUDA failure 2:"
+    r"|STATUS_ALLOC_FAILED|BFC_?Arena|bad_alloc",
+    re.IGNORECASE,
+)
+
+
+def engine_error(runtime: str, error: Exception) -> EngineError:
+    """Return the error to raise for what a runtime raised: an EngineMemoryError if it says so."""
+    said = str(error)
+    if not isinstance(error, MemoryError) and not _NO_MEMORY.search(said):
+        return EngineError(f"{runtime} failed: {said}")
+    return EngineMemoryError(
+        f"{runtime} ran out of memory: {said or 'nothing more is told'}. Lower "
+        "SIGHTLINE_MAX_BATCH, choose a smaller model or another device."
+    )

@@ -17,7 +17,6 @@ _FILLING = re.compile(rb"\xff*")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte nor a restart
 _MAX_FILLING = 4096  # bytes
 _MAX_PARTS = 10_000  # a PNG of 20 MB in pieces of 4 KiB has half as many
-_MAX_SCANS = 100  # an encoder writes about ten; a decoder goes over the whole picture for each
 _KNOWN_STARTS = {
     b"GIF8": "a GIF",
     b"II*\0": "a TIFF",
@@ -41,12 +40,16 @@ class PictureHeader:
     orientation: int = 1  # EXIF, 1..8
 
 
-def parse_header(data: memoryview) -> PictureHeader:
-    """Return a picture's header; raises PictureFormatError or PictureCorruptError."""
+def parse_header(data: memoryview, max_scans: int = 100) -> PictureHeader:
+    """Return a picture's header; raises PictureFormatError or PictureCorruptError.
+
+    A decoder goes over the whole picture for each of a JPEG's scans: more than `max_scans`
+    are refused.
+    """
     start = bytes(data[:16])
     try:
         if start.startswith(b"\xff\xd8\xff"):
-            return _jpeg(data)
+            return _jpeg(data, max_scans)
         if start.startswith(b"\x89PNG\r\n\x1a\n"):
             return _png(data)
         if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -59,7 +62,7 @@ def parse_header(data: memoryview) -> PictureHeader:
     raise PictureFormatError(f"This is {found}; accepted are {', '.join(ACCEPTED)}.")
 
 
-def _jpeg(data: memoryview) -> PictureHeader:
+def _jpeg(data: memoryview, max_scans: int) -> PictureHeader:
     turned, at = None, 2
     for _ in range(_MAX_PARTS):
         lead, marker = struct.unpack_from("BB", data, at)
@@ -76,7 +79,7 @@ def _jpeg(data: memoryview) -> PictureHeader:
         if marker == 0xE1 and turned is None and bytes(body[:6]) == b"Exif\0\0":
             turned = orientation(body[6:])
         if marker in _JPEG_FRAMES:
-            return _jpeg_frame(body, data[at:], turned or 1)
+            return _jpeg_frame(body, data[at:], turned or 1, max_scans)
         if marker in (0xD9, 0xDA) or length < 2:
             raise PictureCorruptError("The JPEG has no frame header.")
         at += 2 + length
@@ -91,7 +94,7 @@ def _end_of_filling(data: memoryview, at: int) -> int:
     return found.end()
 
 
-def _jpeg_frame(body: memoryview, rest: memoryview, turned: int) -> PictureHeader:
+def _jpeg_frame(body: memoryview, rest: memoryview, turned: int, max_scans: int) -> PictureHeader:
     """Return the header by a frame's `body`; look through the `rest` of the file from there."""
     bits, height, width = struct.unpack_from(">BHH", body)
     if bits != 8:
@@ -102,23 +105,23 @@ def _jpeg_frame(body: memoryview, rest: memoryview, turned: int) -> PictureHeade
     if data.rfind(b"\xff\xd9") < 0:  # half a picture would give half the detections, silently
         raise PictureCorruptError("The JPEG is cut off: its end is missing.")
     # Counting the two bytes anywhere is quick and never too few: most files end here.
-    if data.count(b"\xff\xda") > _MAX_SCANS and _scans(data, 4 + len(body)) > _MAX_SCANS:
+    if data.count(b"\xff\xda") > max_scans and _scans(data, 4 + len(body), max_scans) > max_scans:
         raise PictureCorruptError(
-            f"The JPEG is stored in more than {_MAX_SCANS} scans, which takes too long to decode. "
+            f"The JPEG is stored in more than {max_scans} scans, which takes too long to decode. "
             "Save it anew, as a plain JPEG."
         )
     return PictureHeader("JPEG", width, height, turned)
 
 
-def _scans(data: bytes, at: int) -> int:
-    """Count a JPEG's scans up to its end, as a decoder comes by them; stop above the limit.
+def _scans(data: bytes, at: int, enough: int) -> int:
+    """Count a JPEG's scans up to its end, as a decoder comes by them; stop above `enough`.
 
     Tables, texts and what a camera appends to the file may hold the two bytes by chance.
     """
     count = 0
     for _ in range(_MAX_PARTS):
         found = _NEXT_MARKER.search(data, at)
-        if found is None or count > _MAX_SCANS:
+        if found is None or count > enough:
             return count
         marker = data[found.end() - 1]
         if marker == 0xD9:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sightline_engines.chunks import run_in_chunks
 from sightline_engines.device import Device
-from sightline_engines.errors import EngineError, ModelFileError, ProviderError
+from sightline_engines.errors import EngineError, ModelFileError, ProviderError, engine_error
 from sightline_engines.graph import INPUT_NAME, uint8_graph
 from sightline_engines.heads import check_output
 from sightline_engines.types import ModelSpec, RawOutput, ServedModel, Tensor
@@ -42,7 +42,10 @@ class OnnxRuntimeEngine:
         return self._served
 
     def infer(self, tensor: Tensor) -> RawOutput:
-        """Run a batch of 1..n pictures; raises EngineError when the runtime fails."""
+        """Run a batch of 1..n pictures.
+
+        Raises EngineError when the runtime fails, EngineMemoryError when for lack of memory.
+        """
         size = self._spec.static_batch
         return run_in_chunks(self._run, tensor, size or _MAX_BATCH, padded=size is not None)
 
@@ -56,7 +59,8 @@ class OnnxRuntimeEngine:
         try:
             outputs = self._session.run(None, {INPUT_NAME: tensor})
         except _runtime_errors() as error:
-            raise EngineError(f"ONNX Runtime failed: {error}") from error
+            raise engine_error("ONNX Runtime", error) from error
+        # The runtime reads the tensor where it lies and gives arrays of its own away.
         return tuple(np.asarray(output, np.float32) for output in outputs)
 
 
@@ -160,4 +164,4 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     named = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf")
     more = ("NotImplemented", "RuntimeException", "NoSuchFile", "NoModel", "EngineError")
     found = [getattr(state, name) for name in (*named, *more) if hasattr(state, name)]
-    return (*found, RuntimeError, ValueError)
+    return (*found, RuntimeError, ValueError, MemoryError)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sightline_engines.chunks import run_in_chunks
-from sightline_engines.errors import EngineError, ModelFileError, ProviderError
+from sightline_engines.errors import (
+    EngineError,
+    EngineMemoryError,
+    ModelFileError,
+    ProviderError,
+    engine_error,
+)
 from sightline_engines.graph import INPUT_NAME, uint8_graph
 from sightline_engines.heads import check_output
 from sightline_engines.types import ModelSpec, RawOutput, ServedModel, Tensor
@@ -18,10 +26,13 @@ _MAX_BATCH = 16  # pictures a call of a dynamic model; larger batches go in seve
 class OpenVinoEngine:
     """Runs one model in one OpenVINO infer request; made by `load_openvino`."""
 
-    def __init__(self, spec: ModelSpec, served: ServedModel, request: Any) -> None:
+    def __init__(
+        self, spec: ModelSpec, served: ServedModel, request: Any, renewed: Callable[[], Any]
+    ) -> None:
         self._spec = spec
         self._served = served
-        self._request = request
+        self._request: Any | None = request
+        self._renewed: Callable[[], Any] | None = renewed  # compiles anew; None: closed
 
     @property
     def spec(self) -> ModelSpec:
@@ -34,21 +45,31 @@ class OpenVinoEngine:
         return self._served
 
     def infer(self, tensor: Tensor) -> RawOutput:
-        """Run a batch of 1..n pictures; raises EngineError when the runtime fails."""
+        """Run a batch of 1..n pictures.
+
+        Raises EngineError when the runtime fails, EngineMemoryError when for lack of memory.
+        """
         size = self._spec.static_batch
         return run_in_chunks(self._run, tensor, size or _MAX_BATCH, padded=size is not None)
 
     def close(self) -> None:
         """Give the compiled model's memory back; the engine can't run afterwards."""
-        self._request = None
+        self._request = self._renewed = None
 
     def _run(self, tensor: Tensor) -> RawOutput:
-        if self._request is None:
+        if self._renewed is None:
             raise EngineError("The engine is closed.")
         try:
-            outputs = self._request.infer({INPUT_NAME: np.ascontiguousarray(tensor)})
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed: {error}") from error
+            self._request = self._request or self._renewed()
+            # Shared: the tensor is read where it lies, else both ways would be copied once more.
+            outputs = self._request.infer(
+                {INPUT_NAME: tensor}, share_inputs=True, share_outputs=True
+            )
+        except (RuntimeError, MemoryError) as error:
+            failure = engine_error("OpenVINO", error)
+            if isinstance(failure, EngineMemoryError):
+                self._request = None  # measured: the compiled model goes on failing at any size
+            raise failure from error
         # Copied: the request's own memory is written over by the next run.
         return tuple(np.array(output, np.float32) for output in outputs.values())
 
@@ -68,24 +89,34 @@ def load_openvino(
 
     # fp32 is named because OpenVINO else takes bf16 wherever the processor has any of it:
     # less exact boxes, and without the matrix unit 2.4 times slower.
-    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    config: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        # OpenVINO else ties its threads to the first cores, and every instance to the same
+        # ones: measured 2.5 to 4 times slower where anything else runs there.
+        "ENABLE_CPU_PINNING": False,
+    }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     core = openvino.Core()
     try:
         model = core.read_model(uint8_graph(spec))
-        request = core.compile_model(model, "CPU", config).create_infer_request()
+        request = _request(core, model, config)
     except RuntimeError as error:
         raise ModelFileError(f"OpenVINO can't run {spec.path.name}: {error}") from error
     precision = "int8" if spec.precision == "int8" else "fp32"
     served = ServedModel(spec.name, spec.version, "openvino", precision, "CPU", fallback)
-    engine = OpenVinoEngine(spec, served, request)
+    engine = OpenVinoEngine(spec, served, request, partial(_request, core, model, config))
     width, height = spec.input_size_wh
     try:  # the first run allocates
         check_output(engine.infer(np.zeros((1, height, width, 3), np.uint8)), spec)
     except EngineError as error:
         raise ModelFileError(f"{spec.path.name} doesn't run: {error.message}") from error
     return engine
+
+
+def _request(core: Any, model: Any, config: dict[str, object]) -> Any:
+    return core.compile_model(model, "CPU", config).create_infer_request()
 
 
 def missing_openvino() -> str | None:

@@ -41,18 +41,23 @@ def class_ids(labels: Sequence[str], names: Iterable[str]) -> frozenset[int] | N
 
 
 def detect(
-    engine: Engine, images: Sequence[Image], options: Sequence[DetectOptions]
+    engine: Engine,
+    images: Sequence[Image],
+    options: Sequence[DetectOptions],
+    sizes_wh: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[list[Detections], StageTimes]:
     """Detect in a batch of pictures, each with its own options.
 
-    Blocks for as long as the engine runs; one call at a time for an engine.
+    `sizes_wh` are the sources' sizes where `decode_frame` made the pictures smaller; boxes are
+    in pixels of the sources. Blocks for as long as the engine runs; one call at a time for an
+    engine.
     """
     if len(images) != len(options):
         raise ValueError(f"{len(images)} pictures need as many options, got {len(options)}")
     if not images:
         return [], StageTimes()
     started = time.perf_counter()
-    batch = preprocess(images, engine.spec)
+    batch = preprocess(images, engine.spec, sizes_wh)
     prepared = time.perf_counter()
     raw = engine.infer(batch.tensor)
     inferred = time.perf_counter()

@@ -34,3 +34,9 @@ def upright(image: Image, orientation: int) -> Image:
     """Turn and mirror a picture as its EXIF orientation 1..8 asks."""
     mirrored, quarters = _EXIF.get(orientation, (False, 0))
     return turn(cast(Image, cv2.flip(image, 1)) if mirrored else image, quarters)
+
+
+def upright_size(size_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return the size a picture has once it is turned as its EXIF orientation 1..8 asks."""
+    _, quarters = _EXIF.get(orientation, (False, 0))
+    return (size_wh[1], size_wh[0]) if quarters % 2 else size_wh

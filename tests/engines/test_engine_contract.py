@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from onnx import helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from sightline_engines.errors import EngineError, ModelFileError
+from sightline_engines import onnxrt, ov
+from sightline_engines.device import CPU
+from sightline_engines.errors import EngineError, EngineMemoryError, ModelFileError
 from sightline_engines.load import EngineName
 from sightline_engines.pipeline import DetectOptions, default_options, detect
 from sightline_engines.recognise import recognise
-from sightline_engines.types import ModelSpec
+from sightline_engines.types import Engine, ModelSpec
 from tests.engines.conftest import Load
-from tests.engines.tiny import FAMILIES, constant_model, random_raw
+from tests.engines.tiny import FAMILIES, constant_model, random_raw, save
 
 
 def brightness_model(path: Path, batch: int | str, kind: str = "float32") -> ModelSpec:
@@ -130,3 +137,104 @@ def test_pictures_go_through_the_whole_pipeline(tmp_path: Path, load: Load) -> N
     with pytest.raises(ValueError, match="as many options"):
         detect(engine, images, options[:1])
     engine.close()
+
+
+# --- out of memory ---------------------------------------------------------------------------
+
+ALLOCATE = "Failed to allocate memory for requested buffer of size 409600000"
+ORT_SAYS: list[tuple[Exception, bool]] = [
+    (ort_errors.Fail(f"[ONNXRuntimeError] : 1 : FAIL : {ALLOCATE}"), True),
+    (
+        ort_errors.RuntimeException(f"bfc_arena.cc:376 void* onnxruntime::BFCArena: {ALLOCATE}"),
+        True,
+    ),
+    (ort_errors.Fail("CUDA failure 2: out of memory ; GPU=0 ; file=cuda_allocator.cc"), True),
+    (ort_errors.Fail("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0"), True),
+    (ort_errors.RuntimeException("Exception during initialization: std::bad_alloc"), True),
+    (MemoryError(), True),
+    (ort_errors.Fail("CUDA failure 700: an illegal memory access was encountered"), False),
+    (ort_errors.Fail("CUDA failure 209: no kernel image is available"), False),
+    (ort_errors.InvalidArgument("Got invalid dimensions for input"), False),
+]
+OPENVINO_SAYS: list[tuple[Exception, bool]] = [
+    (
+        RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:223: std::bad_alloc"),
+        True,
+    ),
+    (RuntimeError("[GPU] CL_OUT_OF_MEMORY: out of memory"), True),
+    (MemoryError("std::bad_alloc"), True),
+    (RuntimeError("Check 'shape.compatible' failed"), False),
+]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A runtime's session or request that raises one thing."""
+
+    error: Exception
+
+    def run(self, *_: Any) -> Any:
+        raise self.error
+
+    def infer(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize(("error", "of_memory"), ORT_SAYS)
+def test_onnx_runtime_out_of_memory_is_told_apart(
+    tmp_path: Path, error: Exception, of_memory: bool
+) -> None:
+    real = onnxrt.load_onnxruntime(brightness_model(tmp_path / "m.onnx", 1), CPU, threads=1)
+    tell_apart(onnxrt.OnnxRuntimeEngine(real.spec, real.served, Broken(error)), of_memory)
+
+
+@pytest.mark.parametrize(("error", "of_memory"), OPENVINO_SAYS)
+def test_openvino_out_of_memory_is_told_apart(
+    tmp_path: Path, error: Exception, of_memory: bool
+) -> None:
+    real = ov.load_openvino(brightness_model(tmp_path / "m.onnx", 1), threads=1)
+    broken = Broken(error)
+    tell_apart(ov.OpenVinoEngine(real.spec, real.served, broken, lambda: broken), of_memory)
+
+
+def tell_apart(engine: Engine, of_memory: bool) -> None:
+    with pytest.raises(EngineError) as raised:
+        engine.infer(np.zeros((1, 32, 64, 3), np.uint8))
+    assert isinstance(raised.value, EngineMemoryError) == of_memory
+    assert raised.value.code == ("engine_memory" if of_memory else "engine_failed")
+    assert ("Lower SIGHTLINE_MAX_BATCH" in raised.value.message) == of_memory
+
+
+def test_a_batch_that_no_memory_holds_fails_alone(tmp_path: Path, load: Load) -> None:
+    engine = load(hungry_model(tmp_path / "m.onnx"))
+    for _ in range(2):
+        with pytest.raises(EngineMemoryError, match="ran out of memory"):
+            engine.infer(np.zeros((2, 32, 64, 3), np.uint8))
+        assert engine.infer(np.zeros((1, 32, 64, 3), np.uint8))[0].shape == (1, 2, 6)
+    engine.close()
+
+
+def hungry_model(path: Path) -> ModelSpec:
+    """Write a model that for two pictures needs more memory than can be addressed."""
+    weights: dict[str, NDArray[Any]] = {
+        "raw": np.zeros((1, 2, 6), np.float32),
+        "column": np.array([-1, 1, 1], np.int64),
+        "first": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+        "side": np.array([2**15], np.int64),
+    }
+    nodes = [
+        helper.make_node("Shape", ["images"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["count"], axis=0),
+        helper.make_node("Sub", ["count", "one"], ["more"]),
+        helper.make_node("Mul", ["more", "side"], ["sides"]),
+        helper.make_node("Add", ["sides", "one"], ["edge"]),
+        helper.make_node("Concat", ["edge", "edge", "edge"], ["cube"], axis=0),
+        helper.make_node("ConstantOfShape", ["cube"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["means"]),
+        helper.make_node("Add", ["means", "raw"], ["rows"]),
+        helper.make_node("Add", ["rows", "zero"], ["output0"]),
+    ]
+    return recognise(save(path, nodes, weights, ["n", 3, 32, 64], ["n", 2, 6]))

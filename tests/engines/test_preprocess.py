@@ -60,6 +60,31 @@ def test_any_picture_lies_inside_its_place_with_grey_around(
     assert (out == 114).sum() == out.size - inside[0] * inside[1] * 3
 
 
+@pytest.mark.parametrize("size", [(640, 480), (1281, 721), (480, 641)])
+@pytest.mark.parametrize("centre", [True, False])
+def test_a_reduced_picture_takes_its_sources_place(size: tuple[int, int], centre: bool) -> None:
+    half = noise(-(-size[0] // 2), -(-size[1] // 2))
+    model = spec(centre, (160, 128))
+    reduced, whole = preprocess([half], model, [size]), preprocess([noise(*size)], model)
+    assert reduced.letterboxes == whole.letterboxes
+    np.testing.assert_array_equal(
+        (reduced.tensor == 114).all(axis=3), (whole.tensor == 114).all(axis=3)
+    )
+
+
+def test_a_picture_reduced_to_its_place_is_taken_as_it_is() -> None:
+    image = noise(64, 32)
+    batch = preprocess([image], spec(False, (64, 64)), [(128, 64)])
+    np.testing.assert_array_equal(batch.tensor[0, :32], image)
+    assert batch.letterboxes[0].scale_x == 0.5
+
+
+@pytest.mark.parametrize("sizes", [[], [(8, 8)] * 2])
+def test_there_is_a_size_for_each_picture(sizes: list[tuple[int, int]]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        preprocess([noise(8, 8)], spec(True, (32, 32)), sizes)
+
+
 @pytest.mark.parametrize(
     "image",
     [

@@ -16,7 +16,7 @@ import sys
 from typing import BinaryIO, cast
 
 from sightline_backend.batch import run_batch
-from sightline_backend.measure import measure, warm_up
+from sightline_backend.measure import measure
 from sightline_backend.workers import pipe
 from sightline_backend.workers.runner import Measured
 from sightline_engines.errors import SightlineError
@@ -62,7 +62,6 @@ def _loaded(load: pipe.Load) -> tuple[Engine, Measured]:
         os.sched_setaffinity(0, options.cores)
     engine = load_engine(load.spec, options.engine, device=options.device, threads=options.threads)
     if load.measure_up_to is None:
-        warm_up(engine)
         return engine, Measured()
     return engine, measure(engine, load.measure_up_to, load.limits)
 

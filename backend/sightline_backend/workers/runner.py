@@ -41,7 +41,7 @@ class Runner(Protocol):
         ...
 
     async def start(self, measure_up_to: int | None) -> Measured:
-        """Load the engine, or load it anew, warm it up, and measure batches up to a size.
+        """Load the engine, or load it anew, and measure batches up to a size.
 
         None measures nothing. Raises SightlineError for a model that can't be run here.
         """

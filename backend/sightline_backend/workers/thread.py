@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sightline_backend.batch import BatchRun, Work, run_batch
-from sightline_backend.measure import measure, warm_up
+from sightline_backend.measure import measure
 from sightline_backend.workers.runner import Measured
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import Engine, ModelSpec, ServedModel
@@ -36,14 +36,13 @@ class ThreadRunner:
         return self._engine.served
 
     async def start(self, measure_up_to: int | None) -> Measured:
-        """Load the engine in the thread, warm it up and measure it."""
+        """Load the engine in the thread and measure it."""
         await self.close()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
         def load() -> Measured:
             self._engine = self._load(self.spec)
             if measure_up_to is None:
-                warm_up(self._engine)
                 return Measured()
             return measure(self._engine, measure_up_to, self._limits)
 
