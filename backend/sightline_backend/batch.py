@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -30,12 +30,6 @@ class Work:
     deadline_s: float
     size_wh: tuple[int, int] | None = None  # of the source, when `picture` comes decoded
     decode_ms: float = 0.0  # spent already, when `picture` comes decoded
-
-    def packed(self) -> Work:
-        """Return the same with a picture that can be sent to another process."""
-        if isinstance(self.picture, memoryview):
-            return replace(self, picture=bytes(self.picture))
-        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)

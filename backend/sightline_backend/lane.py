@@ -101,8 +101,10 @@ class Lane:
         if decision.batch:
             await self._run(decision.batch)
             return
-        wait_s = None if decision.wake_s is None else max(0.0, decision.wake_s - now_s)
-        await _wait(self._news, wait_s)
+        if decision.wake_s is None:
+            await self._news.wait()
+        else:
+            await _wait(self._news, max(0.0, decision.wake_s - now_s))
 
     async def _run(self, batch: list[Ticket[Pending]]) -> None:
         works = [ticket.item.work for ticket in batch]
@@ -216,7 +218,7 @@ def _resting(why: str) -> str:
     )
 
 
-async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

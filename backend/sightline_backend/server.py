@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import time
@@ -95,6 +96,7 @@ async def serve(settings: Settings) -> None:
     app = create_app(settings)
     with listener:
         async with app.router.lifespan_context(app):
+            gc.freeze()  # a full collection over all that was imported held every stream up
             await LiveServer(app, settings).serve([listener])
 
 

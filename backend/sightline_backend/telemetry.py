@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
-from sightline_monitoring.metrics import Metrics
+from sightline_monitoring.metrics import STAGES, Metrics
 
 
 class Telemetry:
@@ -11,6 +11,8 @@ class Telemetry:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self._answered_frames = metrics.frames.labels("answered")  # looked up once, not per frame
+        self._stages = {name: metrics.stage_duration.labels(name) for name in STAGES}
 
     def batch_ran(self, size: int, seconds: float) -> None:
         """Count an engine call of `size` frames."""
@@ -40,11 +42,8 @@ class Telemetry:
         self.metrics.result_age.observe(age_s)
 
     def _answered(self, done: Done) -> None:
-        self.metrics.frames.labels("answered").inc()
+        self._answered_frames.inc()
         self.metrics.image_processed(done.timings.infer / 1e3)
         self.metrics.queue_duration.observe(done.timings.queue / 1e3)
-        stages = self.metrics.stage_duration
-        stages.labels("decode").observe(done.timings.decode / 1e3)
-        stages.labels("preprocess").observe(done.timings.preprocess / 1e3)
-        stages.labels("infer").observe(done.timings.infer / 1e3)
-        stages.labels("postprocess").observe(done.timings.postprocess / 1e3)
+        for name, stage in self._stages.items():
+            stage.observe(getattr(done.timings, name) / 1e3)

@@ -94,19 +94,20 @@ class Detections:
 
     def to_dicts(self, labels: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return one JSON-ready object a detection; pixels to 0.01, scores to 0.0001."""
-        rows: list[dict[str, Any]] = []
-        for i, (box, score, class_id) in enumerate(
-            zip(self.xyxy.tolist(), self.score.tolist(), self.class_id.tolist(), strict=True)
-        ):
-            row = {
-                "xyxy": [round(v, 2) for v in box],
-                "score": round(score, 4),
+        boxes = self.xyxy.astype(np.float64).round(2).tolist()
+        scores = self.score.astype(np.float64).round(4).tolist()
+        rows = [
+            {
+                "xyxy": box,
+                "score": score,
                 "class_id": class_id,
                 "class_name": labels[class_id] if class_id < len(labels) else str(class_id),
             }
-            if self.track_id is not None:
-                row["track_id"] = int(self.track_id[i])
-            rows.append(row)
+            for box, score, class_id in zip(boxes, scores, self.class_id.tolist(), strict=True)
+        ]
+        if self.track_id is not None:
+            for row, track_id in zip(rows, self.track_id.tolist(), strict=True):
+                row["track_id"] = track_id
         return rows
 
     @classmethod

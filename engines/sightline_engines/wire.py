@@ -25,7 +25,10 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from sightline_engines.errors import WireError
 from sightline_engines.types import Detections, Result, ServedModel, Timings
@@ -35,6 +38,7 @@ VERSION = 1
 _HEADER = struct.Struct("!BBHIQ")
 HEADER_BYTES = _HEADER.size
 MAX_AGE_MS = 0xFFFF
+_TIMINGS = tuple(Timings.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ def message_to_json(message: ServerMessage, labels: tuple[str, ...] = ()) -> str
         case Settings():
             return settings_to_json(message)
         case Result():
-            return json.dumps({"type": "result", **result_to_dict(message, labels)})
+            return orjson.dumps({"type": "result", **result_to_dict(message, labels)}).decode()
         case Dropped():
             return json.dumps({"type": "dropped", **asdict(message)})
         case Failure():
@@ -198,12 +202,17 @@ def result_to_dict(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
     return {
         "seq": result.seq,
         "captured_us": result.captured_us,
-        "model": asdict(result.model),
+        "model": _served_dict(result.model),
         "image": {"width": width, "height": height},
         "detections": result.detections.to_dicts(labels),
-        "timings_ms": {k: round(v, 2) for k, v in asdict(result.timings).items()},
+        "timings_ms": {name: round(getattr(result.timings, name), 2) for name in _TIMINGS},
         "batch_size": result.batch_size,
     }
+
+
+@lru_cache(maxsize=64)
+def _served_dict(served: ServedModel) -> dict[str, Any]:
+    return asdict(served)
 
 
 def result_from_dict(data: dict[str, Any]) -> Result:

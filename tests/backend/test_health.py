@@ -25,6 +25,7 @@ async def test_health_names_what_serves() -> None:
         "device": "CPU",
         "fallback": None,
         "streams": 1,
+        "trouble": None,
     }
 
 

@@ -93,9 +93,7 @@ async def test_a_rate_that_makes_no_sense_is_refused(query: str) -> None:
 
 
 async def test_a_stream_that_names_its_rate_is_told_what_it_is_promised() -> None:
-    async with running(
-        FakeEngine(seconds=0.05), max_batch=1
-    ) as backend:  # under 20 fps
+    async with running(FakeEngine(seconds=0.05), max_batch=1) as backend:  # under 20 fps
         url = f"ws://127.0.0.1:{backend.port}/ws/detect"
         async with connected(f"{url}?fps=10") as one, connected(f"{url}?fps=15&min_fps=2") as two:
             assert one.hello.fps == 10

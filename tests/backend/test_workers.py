@@ -17,7 +17,7 @@ import pytest
 from sightline_backend.batch import Done, Failed, Work
 from sightline_backend.errors import ReportedError
 from sightline_backend.workers.choice import core_shares
-from sightline_backend.workers.pipe import EngineOptions
+from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
 from sightline_backend.workers.runner import RunnerLost
 from sightline_engines.assets import shipped_model
@@ -45,7 +45,7 @@ def work(picture: bytes | memoryview = PICTURE) -> Work:
 
 @asynccontextmanager
 async def worker(**options: object) -> AsyncIterator[ProcessRunner]:
-    runner = ProcessRunner(shipped(), EngineOptions(**options), LIMITS)  # type: ignore[arg-type]
+    runner = ProcessRunner(shipped(), EngineOptions(**options), LIMITS, 8)  # type: ignore[arg-type]
     try:
         yield runner
     finally:
@@ -101,7 +101,7 @@ async def test_a_worker_that_hangs_is_killed() -> None:
 async def test_a_model_that_cannot_run_is_told_in_its_own_words(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    runner = ProcessRunner(replace(shipped(), path=broken), EngineOptions(), LIMITS)
+    runner = ProcessRunner(replace(shipped(), path=broken), EngineOptions(), LIMITS, 8)
     with pytest.raises(ReportedError) as told:
         await runner.start(measure_up_to=None)
     assert told.value.code == "bad_model"
@@ -114,7 +114,7 @@ async def test_a_worker_that_dies_while_it_loads_is_an_error_and_no_hang() -> No
         loading = asyncio.create_task(runner.start(measure_up_to=8))
         await until(lambda: runner.pid is not None)
         os.kill(pid_of(runner), signal.SIGKILL)
-        with pytest.raises(EngineError, match="ended"):
+        with pytest.raises(EngineError, match="signal 9"):
             await loading
 
 
@@ -122,8 +122,7 @@ async def test_a_worker_leaves_when_its_server_does() -> None:
     async with worker() as runner:
         await runner.start(measure_up_to=None)
         process = psutil.Process(pid_of(runner))
-        assert runner._writer is not None
-        runner._writer.close()  # as the system does with a server that is killed
+        runner._link.close()  # as the system does with a server that is killed
         await asyncio.to_thread(process.wait, 10)
 
 

@@ -1,13 +1,15 @@
 """The worker process: loads one engine, then runs one batch after the other.
 
-    python -m sightline_backend.workers.child FD
+    python -m sightline_backend.workers.child SOCKET ARENA SIZE
 
-FD is its end of a socket pair. It ends when the other end is closed, so no worker outlives
+The first two are its end of a socket pair and the shared memory for pictures, as file
+descriptors. It ends when the other end is closed, so no worker outlives
 its server, however that one ended.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -18,6 +20,8 @@ from typing import BinaryIO, cast
 from sightline_backend.batch import run_batch
 from sightline_backend.measure import measure
 from sightline_backend.workers import pipe
+from sightline_backend.workers.arena import Arena
+from sightline_backend.workers.messages import Load, Loaded, LoadFailed, pack_run, unpack_works
 from sightline_backend.workers.runner import Measured
 from sightline_engines.errors import SightlineError
 from sightline_engines.load import load_engine
@@ -26,37 +30,38 @@ from sightline_engines.types import Engine
 log = logging.getLogger(__name__)
 
 
-def main(fd: int) -> None:
+def main(fd: int, arena: Arena) -> None:
     """Serve the other end of the socket pair until it is closed."""
     # A Ctrl-C reaches the whole group of processes: the server decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with socket.socket(fileno=fd) as sock, cast(BinaryIO, sock.makefile("rwb")) as stream:
         try:
-            _serve(stream, pipe.read(stream))
+            _serve(stream, arena, pipe.read(stream))
         except (EOFError, OSError):
             return
 
 
-def _serve(stream: BinaryIO, load: pipe.Load) -> None:
+def _serve(stream: BinaryIO, arena: Arena, load: Load) -> None:
     try:
         engine, measured = _loaded(load)
     except SightlineError as error:
-        pipe.write(stream, pipe.LoadFailed(error.code, error.message))
+        pipe.write(stream, LoadFailed(error.code, error.message))
         return
-    pipe.write(stream, pipe.Loaded(engine.served, measured))
+    gc.freeze()  # what is loaded stays: collecting garbage need not look at it again and again
+    pipe.write(stream, Loaded(engine.served, measured))
     while True:
-        request: pipe.Run = pipe.read(stream)
+        rows = pipe.read(stream)
         try:
-            answer = run_batch(engine, request.works, load.limits)
+            answer = pack_run(run_batch(engine, unpack_works(rows, arena), load.limits))
         except Exception:  # the outermost loop: a bug in one batch must not end the engine
-            log.exception("a batch of %d failed", len(request.works))
+            log.exception("a batch of %d failed", len(rows))
             pipe.write(stream, None)
         else:
             pipe.write(stream, answer)
 
 
-def _loaded(load: pipe.Load) -> tuple[Engine, Measured]:
+def _loaded(load: Load) -> tuple[Engine, Measured]:
     options = load.options
     if options.cores is not None:
         os.sched_setaffinity(0, options.cores)
@@ -67,4 +72,5 @@ def _loaded(load: pipe.Load) -> tuple[Engine, Measured]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    _socket, _arena, _size = (int(number) for number in sys.argv[1:])
+    main(_socket, Arena(_arena, _size))

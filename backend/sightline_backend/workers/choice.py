@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from sightline_backend.settings import Settings
-from sightline_backend.workers.pipe import EngineOptions
+from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
 from sightline_backend.workers.runner import Runner
 from sightline_backend.workers.thread import ThreadRunner
@@ -32,7 +32,9 @@ def runners(
     if threads is None and count > 1:
         threads = max(1, len(_cores()) // count)
     return [
-        ProcessRunner(spec, EngineOptions(engine, device, threads, cores), limits)
+        ProcessRunner(
+            spec, EngineOptions(engine, device, threads, cores), limits, settings.max_batch
+        )
         for cores in shares
     ]
 

@@ -1,8 +1,7 @@
-"""What server and worker process say to each other, and how it goes over a socket pair.
+"""How messages cross between server and worker: a length (8 bytes), then a pickle.
 
-A message is its length (8 bytes, network order) and a pickle. Pickle is right here and
-nowhere else in Sightline: both ends are the same program, started by the same user, and the
-worker process guards against crashes, not against intruders.
+Pickle is right here and nowhere else in Sightline: both ends are the same program, started
+by the same user, and the worker process guards against crashes, not against intruders.
 """
 
 from __future__ import annotations
@@ -10,67 +9,15 @@ from __future__ import annotations
 import asyncio
 import pickle
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
-
-from sightline_backend.batch import Work
-from sightline_backend.workers.runner import Measured
-from sightline_engines.load import EngineName
-from sightline_engines.picture import PictureLimits
-from sightline_engines.types import ModelSpec, ServedModel
+from typing import Any, BinaryIO, cast
 
 _LENGTH = struct.Struct("!Q")
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How a worker process runs its engine."""
-
-    engine: EngineName = "auto"
-    device: str | None = None
-    threads: int | None = None
-    cores: frozenset[int] | None = None  # the processor cores it may use; None: all
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Server → worker, first: load this."""
-
-    spec: ModelSpec
-    options: EngineOptions
-    limits: PictureLimits
-    measure_up_to: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Worker → server: ready for batches."""
-
-    served: ServedModel
-    measured: Measured
-
-
-@dataclass(frozen=True, slots=True)
-class LoadFailed:
-    """Worker → server: the model can't be run here; nothing follows."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Server → worker: run this batch. The answer is a `BatchRun`, or None after a bug."""
-
-    works: Sequence[Work]
-
-
-def write(stream: BinaryIO, message: object) -> None:
-    """Send a message; raises OSError once the other end is gone."""
+def packed(message: object) -> bytes:
+    """Return a message as it crosses."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)) + data)
-    stream.flush()
+    return _LENGTH.pack(len(data)) + data
 
 
 def read(stream: BinaryIO) -> Any:
@@ -85,15 +32,54 @@ def read(stream: BinaryIO) -> Any:
     return pickle.loads(data)  # noqa: S301  see above
 
 
-async def send(stream: asyncio.StreamWriter, message: object) -> None:
-    """Send a message from the event loop; raises ConnectionError once the other end is gone."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
-    await stream.drain()
+def write(stream: BinaryIO, message: object) -> None:
+    """Send a message; raises OSError once the other end is gone."""
+    stream.write(packed(message))
+    stream.flush()
 
 
-async def receive(stream: asyncio.StreamReader) -> Any:
-    """Wait for a message; raises IncompleteReadError or ConnectionError at the other's end."""
-    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    return pickle.loads(await stream.readexactly(length))  # noqa: S301  see above
+class Link(asyncio.Protocol):
+    """The server's end: one question at a time, on the event loop."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+        self._received = bytearray()
+        self._answer: asyncio.Future[Any] | None = None
+
+    def ask(self, message: object) -> asyncio.Future[Any]:
+        """Send a message; the future is its answer, or ConnectionResetError."""
+        self._answer = asyncio.get_running_loop().create_future()
+        if self._transport is None:
+            self._answer.set_exception(ConnectionResetError("the worker is gone"))
+        else:
+            self._transport.write(packed(message))
+        return self._answer
+
+    def close(self) -> None:
+        """Let the worker see that nothing more comes."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer; it comes in one piece as a rule."""
+        self._received += data
+        if len(self._received) < _LENGTH.size:
+            return
+        (length,) = _LENGTH.unpack_from(self._received)
+        end = _LENGTH.size + length
+        if len(self._received) < end:
+            return
+        answer = pickle.loads(memoryview(self._received)[_LENGTH.size : end])  # noqa: S301
+        self._received = bytearray()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fail the question that is open."""
+        self._transport = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the worker is gone"))

@@ -11,7 +11,16 @@ from contextlib import suppress
 
 from sightline_backend.batch import BatchRun, Work
 from sightline_backend.errors import ReportedError
-from sightline_backend.workers import pipe
+from sightline_backend.workers.arena import Arena
+from sightline_backend.workers.messages import (
+    EngineOptions,
+    Load,
+    Loaded,
+    LoadFailed,
+    pack_works,
+    unpack_run,
+)
+from sightline_backend.workers.pipe import Link
 from sightline_backend.workers.runner import Measured, RunnerLost
 from sightline_engines.errors import EngineError
 from sightline_engines.picture import PictureLimits
@@ -21,20 +30,22 @@ HUNG_AFTER = 10.0  # times what a batch should take
 HUNG_FLOOR_S = 2.0  # a machine that swaps or is short of cores stalls for that long at times
 LEAVE_S = 5.0
 
-_ENDS = (asyncio.IncompleteReadError, ConnectionError)
-
 
 class ProcessRunner:
     """Runs an engine in a worker process, and tells when that is lost."""
 
-    def __init__(self, spec: ModelSpec, options: pipe.EngineOptions, limits: PictureLimits) -> None:
+    def __init__(
+        self, spec: ModelSpec, options: EngineOptions, limits: PictureLimits, max_batch: int
+    ) -> None:
         self.spec = spec
         self._options = options
         self._limits = limits
-        self._process: Process | None = None
+        width, height = spec.input_size_wh
+        self._arena_bytes = max_batch * max(limits.max_bytes, width * height * 3)
         self._served: ServedModel | None = None
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter | None = None
+        self._process: Process | None = None
+        self._arena: Arena | None = None
+        self._link = Link()
 
     @property
     def served(self) -> ServedModel:
@@ -52,46 +63,50 @@ class ProcessRunner:
         await self.close()
         try:
             await self._spawn()
-            load = pipe.Load(self.spec, self._options, self._limits, measure_up_to)
-            match await self._call(load):
-                case pipe.Loaded(served, measured):
-                    self._served = served
-                    return measured
-                case pipe.LoadFailed(code, message):
-                    raise ReportedError(code, message)
-        except _ENDS as error:
-            await self.close()
+            load = Load(self.spec, self._options, self._limits, measure_up_to)
+            answer = await self._link.ask(load)
+        except ConnectionError as error:
             raise EngineError(
-                f"The process that loads {self.spec.name} ended ({error}); the log above may "
-                "say why. Too little memory is a common reason."
+                f"The process that loads {self.spec.name} {await self._how_it_ended()}; the "
+                "server's log may say why. Too little memory is a common reason."
             ) from error
         except BaseException:
             await self.close()
             raise
-        raise AssertionError("a worker answers a load with one of the two")
+        if isinstance(answer, LoadFailed):
+            await self.close()
+            raise ReportedError(answer.code, answer.message)
+        assert isinstance(answer, Loaded)  # noqa: S101  there are these two
+        self._served = answer.served
+        return answer.measured
 
     async def run(self, works: Sequence[Work], expected_s: float) -> BatchRun:
         """Send a batch to the worker and wait for its answer."""
+        if self._arena is None:
+            raise RunnerLost("crashed", "it is not running")
+        answer = self._link.ask(pack_works(works, self._arena))
         limit_s = max(HUNG_AFTER * expected_s, HUNG_FLOOR_S)
+        limit = asyncio.get_running_loop().call_later(limit_s, _time_out, answer)
         try:
-            async with asyncio.timeout(limit_s):
-                answer = await self._call(pipe.Run([work.packed() for work in works]))
+            row = await answer
         except TimeoutError as error:
             await self._kill()
             raise RunnerLost("hung", f"no answer in {limit_s:.1f} s") from error
-        except _ENDS as error:
+        except ConnectionError as error:
             raise RunnerLost("crashed", await self._how_it_ended()) from error
-        if answer is None:
+        finally:
+            limit.cancel()
+        if row is None:
             raise RuntimeError("a bug in the worker process; its log line is above")
-        assert isinstance(answer, BatchRun)  # noqa: S101
-        return answer
+        return unpack_run(row)
 
     async def close(self) -> None:
         """End the worker: it leaves when its socket closes, or is killed."""
         process, self._process = self._process, None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._link.close()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
         if process is None:
             return
         try:
@@ -110,25 +125,26 @@ class ProcessRunner:
 
     async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
+        self._arena = arena = Arena.create(self._arena_bytes)
         with theirs:
-            self._reader, self._writer = await asyncio.open_connection(sock=ours)
+            _, self._link = await asyncio.get_running_loop().create_connection(Link, sock=ours)
+            fds = theirs.fileno(), arena.fd
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-P", "-m", "sightline_backend.workers.child", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
+                *(sys.executable, "-P", "-m", "sightline_backend.workers.child"),
+                *(str(number) for number in (*fds, arena.size)),
+                pass_fds=fds,
                 stdin=asyncio.subprocess.DEVNULL,
             )
-
-    async def _call(self, message: object) -> object:
-        if self._writer is None:
-            raise ConnectionResetError("the worker is gone")
-        await pipe.send(self._writer, message)
-        return await pipe.receive(self._reader)
 
     async def _how_it_ended(self) -> str:
         process = self._process
         await self.close()
         code = process.returncode if process else None
         if code is not None and code < 0:
-            return f"killed by signal {-code}"
+            return f"was killed by signal {-code}"
         return f"ended with status {code}"
+
+
+def _time_out(answer: asyncio.Future[object]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())

@@ -1,0 +1,132 @@
+"""What server and worker process say to each other.
+
+Batches and their outcomes cross as plain tuples: that costs a third of what pickling our
+classes does, with every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.workers.arena import Arena
+from sightline_backend.workers.runner import Measured
+from sightline_engines.load import EngineName
+from sightline_engines.picture import PictureLimits
+from sightline_engines.pipeline import DetectOptions
+from sightline_engines.types import Detections, ModelSpec, ServedModel, Timings
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How a worker process runs its engine."""
+
+    engine: EngineName = "auto"
+    device: str | None = None
+    threads: int | None = None
+    cores: frozenset[int] | None = None  # the processor cores it may use; None: all
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Server → worker, first: load this."""
+
+    spec: ModelSpec
+    options: EngineOptions
+    limits: PictureLimits
+    measure_up_to: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Worker → server: ready for batches."""
+
+    served: ServedModel
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """Worker → server: the model can't be run here; nothing follows."""
+
+    code: str
+    message: str
+
+
+def pack_works(works: Sequence[Work], arena: Arena) -> list[Row]:
+    """Put a batch's pictures into the arena and return the rest of it."""
+    arena.clear()
+    return [
+        (
+            arena.put(work.picture),
+            _options_row(work.options),
+            work.received_s,
+            work.size_wh,
+            work.decode_ms,
+        )
+        for work in works
+    ]
+
+
+def unpack_works(rows: Sequence[Row], arena: Arena) -> list[Work]:
+    """Return the batch, its pictures still in the arena."""
+    return [
+        Work(
+            picture=arena.get(span),
+            options=DetectOptions(*options),
+            received_s=received_s,
+            deadline_s=0.0,  # the scheduler's business
+            size_wh=size_wh,
+            decode_ms=decode_ms,
+        )
+        for span, options, received_s, size_wh, decode_ms in rows
+    ]
+
+
+def pack_run(run: BatchRun) -> Row:
+    """Return what became of a batch as plain values."""
+    return [_pack(outcome) for outcome in run.outcomes], run.decode_s, run.engine_s, run.most
+
+
+def unpack_run(row: Row) -> BatchRun:
+    """Return what became of a batch."""
+    outcomes, decode_s, engine_s, most = row
+    return BatchRun([_unpack(outcome) for outcome in outcomes], decode_s, engine_s, most)
+
+
+def _options_row(options: DetectOptions) -> Row:
+    return options.conf, options.iou, options.classes, options.max_detections
+
+
+def _pack(outcome: Outcome) -> Row:
+    match outcome:
+        case Done(found, size_wh, times, batch_size):
+            boxes = found.xyxy.tobytes(), found.score.tobytes(), found.class_id.tobytes()
+            stages = times.decode, times.queue, times.preprocess, times.infer
+            return *boxes, size_wh, (*stages, times.postprocess, times.total), batch_size
+        case Failed(code, message):
+            return code, message
+        case NotRun(reason):
+            return (reason,)
+
+
+def _unpack(row: Row) -> Outcome:
+    match row:
+        case (bytes() as xyxy, bytes() as score, bytes() as class_id, size_wh, times, batch_size):
+            found = Detections(
+                np.frombuffer(xyxy, np.float32).reshape(-1, 4),
+                np.frombuffer(score, np.float32),
+                np.frombuffer(class_id, np.int32),
+            )
+            return Done(found, size_wh, Timings(*times), batch_size)
+        case (str() as code, str() as message):
+            return Failed(code, message)
+        case (str() as reason,):
+            return NotRun(reason)
+    raise ValueError(f"no outcome of a frame: {row!r}")
