@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from sightline_backend.errors import Refused
+from sightline_backend.scheduler import HEADROOM
 
-HEADROOM = 0.95  # of what the engines sustain is promised, no more
 LEAST_FPS = 1.0  # kept for each stream that names no rate
 RETRY_AFTER_S = 5.0
 

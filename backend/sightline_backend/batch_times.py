@@ -58,6 +58,13 @@ class BatchTimes:
         """Return seconds that most runs stay under: the mean and twice the deviation."""
         return self._engine_s(size, 2.0) + size * self._per_frame_s
 
+    def likely(self, size: int) -> float:
+        """Return seconds that most runs stay under, and at most half more than the mean.
+
+        However much the times scatter, a frame with that long left is worth a try.
+        """
+        return min(self.cautious(size), 1.5 * self.mean(size))
+
     def best_size(self) -> int:
         """Return the smallest size that gives, within 2 %, the best frames per second.
 

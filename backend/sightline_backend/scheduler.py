@@ -4,8 +4,8 @@ One slot per stream, the newest frame wins, so memory is bounded by the number o
 The line is ordered by deadline: the deadline of the *first* frame a stream has had waiting
 since it was last served. A newer frame takes the older one's place in line; otherwise a fast
 camera, whose frames are always the newest, would starve behind slow ones under overload.
-Frames within a promised rate go before all others, and who sends faster than its share of
-what is left goes further back, see `slot.py`; it still gets whatever nobody else wants.
+Frames within a promised rate go before those of streams that share what is left, and who has
+had its share goes further back, see `slot.py`; it still gets whatever nobody else wants.
 
 A frame that can't meet its own deadline is dropped before it costs engine time. A batch is
 held open only while the engine can't keep up with batches of the present size, for no longer
@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 from sightline_backend.arrivals import Arrivals
 from sightline_backend.batch_times import BatchTimes
-from sightline_backend.slot import Place, Slot, Ticket
+from sightline_backend.slot import Slot, Ticket
 
 __all__ = ["Decision", "Scheduler", "Ticket"]
 
@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 PROBE_AFTER_S = 1.0  # run a doubtful frame when nothing has run for this long
 UPLOAD_SHARE = 0.1  # of engine time, guaranteed to uploads while streams wait
+HEADROOM = 0.95  # of what the engines sustain is given out: a full line never gets shorter
 LEAST_LEFT = 0.05  # of what the engines sustain, for the streams without a promise
-HOLD_MARGIN_S = 0.002  # a held batch starts this much before it would be too late
+ANSWER_S = 0.002  # from the engine to the client: what is left of a deadline after a batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class Scheduler(Generic[T]):
         self._slots: dict[int, Slot[T]] = {}
         self._promised_fps = 0.0
         self._unpromised = 0  # streams without a rate of their own
-        self._line: list[tuple[Place, int]] = []  # (place, stream), one entry a filled slot
+        self._line: list[tuple[float, int]] = []  # (place, stream), one entry a filled slot
         self._uploads: deque[Ticket[T]] = deque()
         self._upload_credit_s = 0.0
         self._arrivals = Arrivals()
@@ -110,10 +111,10 @@ class Scheduler(Generic[T]):
         """Put a stream's newest frame in its slot and return the frame it replaces."""
         slot = self._slots[stream]
         self._arrivals.add(now_s)
-        before = slot.place
+        before_s = slot.place_s
         replaced = slot.put(Ticket(stream, item, deadline_s), now_s)
-        if replaced is None or slot.place != before:
-            heapq.heappush(self._line, (slot.place, stream))
+        if replaced is None or slot.place_s != before_s:
+            heapq.heappush(self._line, (slot.place_s, stream))
         return replaced
 
     def enqueue(self, item: T, deadline_s: float) -> bool:
@@ -157,7 +158,7 @@ class Scheduler(Generic[T]):
             if slot.ticket is not None and slot.ticket.deadline_s < now_s:
                 late.append(slot.ticket)
                 slot.ticket = None
-        self._line = [(slot.place, stream) for stream, slot in self._slots.items() if slot.ticket]
+        self._line = [(slot.place_s, stream) for stream, slot in self._slots.items() if slot.ticket]
         heapq.heapify(self._line)
         return late
 
@@ -177,20 +178,21 @@ class Scheduler(Generic[T]):
         probe = now_s - self._ran_at_s > PROBE_AFTER_S
         limit_s = float("inf")
         largest = self._best_size()
+        least_s = self.times.likely(1) + ANSWER_S
         while self._line and len(batch) < largest:
-            place, stream = heapq.heappop(self._line)
+            place_s, stream = heapq.heappop(self._line)
             slot = self._slots.get(stream)
-            if slot is None or slot.ticket is None or slot.place != place:
+            if slot is None or slot.ticket is None or slot.place_s != place_s:
                 continue  # closed since, or an entry that a later one has replaced
             ticket = slot.ticket
             slack_s = ticket.deadline_s - now_s
-            if slack_s < 0 or (slack_s < self.times.mean(1) and (batch or not probe)):
+            if slack_s < 0 or (slack_s < least_s and (batch or not probe)):
                 slot.ticket = None
                 late.append(ticket)
                 continue
             limit_s = min(limit_s, slack_s)
-            if batch and self.times.cautious(len(batch) + 1) > limit_s:
-                heapq.heappush(self._line, (place, stream))
+            if batch and self.times.cautious(len(batch) + 1) + ANSWER_S > limit_s:
+                heapq.heappush(self._line, (place_s, stream))
                 break
             slot.ticket = None
             batch.append(ticket)
@@ -206,7 +208,7 @@ class Scheduler(Generic[T]):
         if self._held_from_s is None:
             self._held_from_s = now_s
         latest_s = min(t.deadline_s for t in batch) - self.times.cautious(size + 1)
-        until_s = min(latest_s - HOLD_MARGIN_S, self._held_from_s + self.times.mean(size))
+        until_s = min(latest_s - ANSWER_S, self._held_from_s + self.times.mean(size))
         return until_s if until_s > now_s else None
 
     def _worth_waiting(self, size: int, now_s: float) -> bool:
@@ -242,11 +244,12 @@ class Scheduler(Generic[T]):
         assert ticket.stream is not None  # noqa: S101  only streams' frames are held
         slot = self._slots[ticket.stream]
         slot.ticket = ticket
-        heapq.heappush(self._line, (slot.place, ticket.stream))
+        heapq.heappush(self._line, (slot.place_s, ticket.stream))
 
     def _share_fps(self) -> float:
         """Return what each stream without a promise may count on."""
-        left = max(self.capacity_fps - self._promised_fps, LEAST_LEFT * self.capacity_fps)
+        capacity_fps = self.capacity_fps
+        left = max(HEADROOM * capacity_fps - self._promised_fps, LEAST_LEFT * capacity_fps)
         return left / max(self._unpromised, 1)
 
     def _count_stream(self, fps: float | None, one: int) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-Place: TypeAlias = tuple[int, float]  # the smaller goes first: the class, then seconds
-
-PROMISED, SHARING = 0, 1  # classes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,31 +21,33 @@ class Ticket(Generic[T]):
 class Slot(Generic[T]):
     """Holds a stream's newest frame, and keeps its place in line until the stream is served.
 
-    Frames within the rate that a stream was promised go first, by deadline. What is within it
-    is told by the generic cell rate algorithm (ITU-T I.371), with half a frame's time of
-    tolerance. All others share what is left: their place is the deadline of the first frame
-    that waits, and later by as much as that frame comes before the stream is due at its share.
+    The place is a time, the earliest goes first. Without a promise it is the deadline of the
+    first frame that waits, and later by as much as that frame comes before the stream is due
+    at its share of what is left. A frame within a promised rate has its arrival for a place: it
+    goes before all who share, but for one that has waited past its own place. What is within
+    the rate is told by the generic cell rate algorithm (ITU-T I.371), with a tolerance of half
+    a frame's time.
     """
 
     fps: float | None = None  # what the stream was promised
     ticket: Ticket[T] | None = None
-    place: Place = (SHARING, 0.0)
+    place_s: float = 0.0
     _since_s: float | None = None  # when the wait began; None: served since
+    _promised: bool = False  # the place is one within the promise
     _promise_due_s: float = 0.0  # when the next frame within the promise is expected
     _share_due_s: float = 0.0
 
     def put(self, ticket: Ticket[T], now_s: float) -> Ticket[T] | None:
         """Put the newest frame in and return the one that it replaces."""
         replaced, self.ticket = self.ticket, ticket
-        waits = self._since_s is not None
-        if not waits:
+        begins = self._since_s is None
+        if begins:
             self._since_s = now_s
-        if self._within_promise(now_s):
-            if not waits or self.place[0] == SHARING:
-                self.place = (PROMISED, ticket.deadline_s)
-        elif not waits:
-            early_s = max(0.0, self._share_due_s - now_s)
-            self.place = (SHARING, ticket.deadline_s + early_s)
+            self._promised = False
+            self.place_s = ticket.deadline_s + max(0.0, self._share_due_s - now_s)
+        if not self._promised and self._within_promise(now_s):
+            self._promised = True
+            self.place_s = min(self.place_s, now_s)
         return replaced
 
     def served(self, share_fps: float, now_s: float) -> None:
@@ -60,7 +58,7 @@ class Slot(Generic[T]):
         """
         began_s = now_s if self._since_s is None else self._since_s
         self._since_s = None
-        if self.place[0] == PROMISED and self.fps is not None:
+        if self._promised and self.fps is not None:
             self._promise_due_s = max(self._promise_due_s, began_s) + 1 / self.fps
         else:
             self._share_due_s = min(max(self._share_due_s, began_s), now_s) + 1 / share_fps

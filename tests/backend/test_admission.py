@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline_backend.admission import HEADROOM, LEAST_FPS, Load, RateWish, admit
+from sightline_backend.admission import LEAST_FPS, Load, RateWish, admit
 from sightline_backend.errors import Refused
+from sightline_backend.scheduler import HEADROOM
 
 ANY = RateWish()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sightline_backend.admission import Load, RateWish, admit
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
-from sightline_backend.scheduler import HOLD_MARGIN_S, PROBE_AFTER_S, Scheduler, Ticket
+from sightline_backend.scheduler import ANSWER_S, PROBE_AFTER_S, Scheduler, Ticket
 
 FLAT = {1: 0.010, 2: 0.020, 4: 0.040}  # a CPU: batching gains nothing
 STEEP = {1: 0.010, 2: 0.011, 4: 0.013, 8: 0.017}  # a GPU: it gains a lot
@@ -100,7 +100,7 @@ def test_a_frame_past_its_deadline_is_never_run_not_even_as_a_probe() -> None:
 def test_a_batch_grows_while_the_earliest_deadline_allows() -> None:
     one = scheduler(STEEP, streams=8)
     for stream in range(8):
-        one.offer(stream, f"s{stream}", 0.013, 0.0)
+        one.offer(stream, f"s{stream}", 0.013 + ANSWER_S, 0.0)
     assert len(one.next(0.0).batch) == 4
 
 
@@ -136,7 +136,7 @@ def test_a_batch_is_never_held_past_what_its_earliest_deadline_allows() -> None:
         one.offer(now % 8, "x", 9.0, now / 1000)
     one.drain()
     one.offer(0, "a", 1.016, 1.0)
-    assert one.next(1.0).wake_s == pytest.approx(1.016 - 0.011 - HOLD_MARGIN_S)
+    assert one.next(1.0).wake_s == pytest.approx(1.016 - 0.011 - ANSWER_S)
 
 
 def test_a_frame_that_waits_in_vain_for_company_loses_one_batch_time_and_no_more() -> None:
