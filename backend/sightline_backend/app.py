@@ -36,7 +36,8 @@ Pictures and live video in, boxes out.
   stream. The server greets with `hello`; the client sends one binary message a frame, a header
   of 16 bytes (version, flags, age in ms, sequence number, capture time) and the encoded
   picture, and JSON to change settings. Each frame is answered by exactly one `result`,
-  `dropped` or `error` with its sequence number.
+  `dropped` or `error` with its sequence number. `/ws/detect?fps=15&min_fps=5` asks for a rate:
+  `hello` tells the one that is promised, or an `error` with `retry_after_s` that there is none.
 
 Every error is `{"error": {"code", "message"}}`: the code is stable, the message says what was
 found and how to fix it.

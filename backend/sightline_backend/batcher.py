@@ -25,7 +25,7 @@ from sightline_backend.workers.runner import Runner
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec, ServedModel
 
-DEADLINE_RUNS = 3.0  # a deadline is never shorter than this many engine runs
+DEADLINE_RUNS = 2.5  # a frame waits for one run at most, has its own, and travels
 LAST_BATCH_S = 5.0  # for the batches in hand when the model is closed
 
 _CLOSING = "This model is being closed; try again in a moment."
@@ -128,7 +128,7 @@ class Batcher:
     def deadline_s(self) -> float:
         """Seconds from capture after which an answer is worth nothing.
 
-        The setting, or on a machine too slow for it three engine runs: there, late boxes
+        The setting, or on a machine too slow for it two and a half engine runs: there, late boxes
         are better than none.
         """
         return max(self._limits.deadline_s, DEADLINE_RUNS * self._scheduler.times.mean(1))
