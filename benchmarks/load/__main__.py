@@ -32,6 +32,7 @@ def main() -> int:
             seed=asked.seed,
             field=asked.field,
             raw=asked.raw,
+            header=asked.header,
             timeline=asked.timeline,
         )
     )
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--core", type=int, help="processor core to stay on")
     parser.add_argument("--field", default="file", help="http: name of the form's field")
     parser.add_argument("--raw", action="store_true", help="http: the JPEG alone is the body")
+    parser.add_argument("--header", default="", help="http: a further line of the head")
     parser.add_argument("--timeline", action="store_true", help="report each answer's times")
     parser.add_argument("--out", type=Path, help="file for the report; else it is printed")
     return parser

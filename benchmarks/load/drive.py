@@ -97,4 +97,4 @@ def _stream(spec: LoadSpec, index: int, account: Account) -> Stream:
         case "sightline":
             return LiveStream(index, spec.url, account)
         case "http":
-            return PostStream(index, spec.url, account, spec.field, spec.raw)
+            return PostStream(index, spec, account)

@@ -64,8 +64,11 @@ class Connection(asyncio.Protocol):
             self._ended(self, 0, b"")
 
 
-def post_request(url: SplitResult, jpeg: bytes, field: str | None) -> bytes:
-    """Return the bytes of a POST of one picture; `field` None: the picture is the body."""
+def post_request(url: SplitResult, jpeg: bytes, field: str | None, header: str = "") -> bytes:
+    """Return the bytes of a POST of one picture; `field` None: the picture is the body.
+
+    `header` is a further line of the head, without its end.
+    """
     if field is None:
         kind, body = "image/jpeg", jpeg
     else:
@@ -79,8 +82,9 @@ def post_request(url: SplitResult, jpeg: bytes, field: str | None) -> bytes:
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {url.netloc}\r\nAccept: */*\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     )
+    head += f"{header}\r\n\r\n" if header else "\r\n"
     return head.encode() + body
 
 

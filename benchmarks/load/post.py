@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from benchmarks.load.account import Account
 from benchmarks.load.http1 import Connection, post_request
 from benchmarks.load.live import SAMPLE
+from benchmarks.load.spec import LoadSpec
 
 IN_FLIGHT = 8  # requests of a stream at once; a frame that finds as many is given up
 
@@ -16,11 +17,12 @@ IN_FLIGHT = 8  # requests of a stream at once; a frame that finds as many is giv
 class PostStream:
     """Posts frames over as many connections as are needed, up to IN_FLIGHT."""
 
-    def __init__(self, stream: int, url: str, account: Account, field: str, raw: bool) -> None:
+    def __init__(self, stream: int, spec: LoadSpec, account: Account) -> None:
         self._stream = stream
-        self._url = urlsplit(url)
+        self._url = urlsplit(spec.url)
         self._account = account
-        self._field = None if raw else field
+        self._field = None if spec.raw else spec.field
+        self._header = spec.header
         self._connections: list[Connection] = []
         self._requests: dict[int, bytes] = {}  # by the picture's identity: made once
         self._opening: set[asyncio.Task[None]] = set()
@@ -40,7 +42,9 @@ class PostStream:
         """Post a frame; it is given up at once where too many are under way."""
         request = self._requests.get(id(jpeg))
         if request is None:
-            request = self._requests[id(jpeg)] = post_request(self._url, jpeg, self._field)
+            request = self._requests[id(jpeg)] = post_request(
+                self._url, jpeg, self._field, self._header
+            )
         idle = next((c for c in self._connections if c.seq is None), None)
         if idle is None and len(self._connections) >= IN_FLIGHT:
             self._account.drop(self._stream, seq, "too many under way")

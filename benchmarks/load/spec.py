@@ -29,6 +29,7 @@ class LoadSpec:
     seed: int = 1
     field: str = "file"  # of the multipart form, http only
     raw: bool = False  # the JPEG alone is the body, http only
+    header: str = ""  # one more line of each request's head, http only
     timeline: bool = False  # report every answer's times
 
     def arguments(self) -> list[str]:
@@ -43,6 +44,7 @@ class LoadSpec:
         if self.core is not None:
             words += ["--core", str(self.core)]
         words += ["--raw"] if self.raw else []
+        words += ["--header", self.header] if self.header else []
         words += ["--timeline"] if self.timeline else []
         return words
 

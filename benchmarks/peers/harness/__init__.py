@@ -1,0 +1,1 @@
+"""Installs, starts, loads and measures the peers; runs in the project's own environment."""
