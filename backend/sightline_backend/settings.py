@@ -48,9 +48,6 @@ class Settings(BaseSettings):
     instances: int = Field(
         default=1, ge=1, le=64, description="Engines of each model that work side by side."
     )
-    pin_cores: bool = Field(
-        default=False, description="Give each engine processor cores of its own (Linux)."
-    )
 
     max_batch: int = Field(default=8, ge=1, le=128, description="Most pictures an engine call.")
     deadline_ms: float = Field(
@@ -116,10 +113,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _processes_for_instances(self) -> Self:
-        if not self.isolate and (self.instances > 1 or self.pin_cores):
+        if not self.isolate and self.instances > 1:
             raise ValueError(
-                "instances and pin_cores need engines in processes of their own: "
-                "leave isolate at true, or instances at 1 and pin_cores at false"
+                "several instances need engines in processes of their own: leave isolate at "
+                "true, or instances at 1"
             )
         return self
 

@@ -10,6 +10,7 @@ from sightline_engines.device import CPU, Device, nvidia_gpus, parse_device
 from sightline_engines.errors import ModelFileError, ProviderError
 from sightline_engines.onnxrt import load_onnxruntime, missing_provider
 from sightline_engines.ov import load_openvino, missing_openvino
+from sightline_engines.pace import fastest
 from sightline_engines.types import Engine, ModelSpec
 
 EngineName = Literal["auto", "onnxruntime", "openvino"]
@@ -58,16 +59,21 @@ def load_engine(
 
 
 def engine_choices() -> list[EngineChoice]:
-    """Return the ways to run a model, best first; the first available is what auto picks."""
+    """Return the ways to run a model; auto takes a GPU, else the faster on the processor."""
     return [_cuda_choice(), _openvino_choice(), _cpu_choice()]
 
 
 def _first_that_loads(
     spec: ModelSpec, names: tuple[str, ...], device: Device | None, threads: int | None
 ) -> Engine:
-    """Load the best choice that starts; each better one that failed goes into `fallback`."""
+    """Load the best choice that starts; each better one that failed goes into `fallback`.
+
+    A GPU is better than the processor. On the processor the runtimes are tried against each
+    other: which is faster depends on the model, the threads and the make of the processor.
+    """
     regrets: list[str] = []
     failure: ModelFileError | ProviderError | None = None
+    loaded: list[Engine] = []
     for choice in engine_choices():
         place = parse_device(choice.device)
         if choice.name not in names or device not in (None, place):
@@ -79,12 +85,17 @@ def _first_that_loads(
         fallback = " ".join(regrets) or None
         try:
             if choice.name == "openvino":
-                return load_openvino(spec, threads=threads, fallback=fallback)
-            return load_onnxruntime(spec, place, threads=threads, fallback=fallback)
+                loaded.append(load_openvino(spec, threads=threads, fallback=fallback))
+            else:
+                loaded.append(load_onnxruntime(spec, place, threads=threads, fallback=fallback))
         except (ModelFileError, ProviderError) as error:
             failure = error
             regrets.append(error.message)
-    raise failure or ProviderError(f"No engine can run here. {' '.join(regrets)}")
+        if loaded and place != CPU:
+            break
+    if not loaded:
+        raise failure or ProviderError(f"No engine can run here. {' '.join(regrets)}")
+    return fastest(loaded)
 
 
 def _is_regret(choice: EngineChoice) -> bool:
@@ -107,11 +118,11 @@ def _cuda_choice() -> EngineChoice:
 def _openvino_choice() -> EngineChoice:
     missing = missing_openvino()
     if missing:
-        why = f"OpenVINO would be faster on an x86 processor, but {missing}."
+        why = f"OpenVINO may be faster on an x86 processor, but {missing}."
     elif not _is_x86():
         why = f"OpenVINO is the faster one on x86 only; this is {platform.machine()}."
     else:
-        why = "OpenVINO is the fastest on x86 processors."
+        why = "OpenVINO runs on x86 processors."
     return EngineChoice("openvino", "cpu", missing is None and _is_x86(), why)
 
 

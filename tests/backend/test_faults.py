@@ -108,7 +108,7 @@ async def test_while_the_engine_is_away_the_server_says_so(tmp_path: Path) -> No
 
 
 async def test_several_engines_share_the_streams(tmp_path: Path) -> None:
-    async with isolated(tmp_path, instances=2, pin_cores=True) as backend:
+    async with isolated(tmp_path, instances=2) as backend:
         pids = {worker.pid for worker in workers()}
         assert len(pids) == 2
         async with backend.camera() as one, backend.camera() as other:

@@ -16,7 +16,6 @@ import pytest
 
 from sightline_backend.batch import Done, Failed, Work
 from sightline_backend.errors import ReportedError
-from sightline_backend.workers.choice import core_shares
 from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
 from sightline_backend.workers.runner import RunnerLost
@@ -132,28 +131,3 @@ async def test_ctrl_c_and_sigterm_are_the_servers_business() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(pid_of(runner), number)
         assert isinstance((await runner.run([work()], 1.0)).outcomes[0], Done)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't pin")
-async def test_a_pinned_worker_keeps_to_its_cores() -> None:
-    core = min(os.sched_getaffinity(0))
-    async with worker(cores=frozenset({core}), threads=1) as runner:
-        await runner.start(measure_up_to=None)
-        process = psutil.Process(pid_of(runner))
-        assert process.cpu_affinity() == [core]
-        assert all(os.sched_getaffinity(thread.id) == {core} for thread in process.threads())
-
-
-@pytest.mark.parametrize(
-    ("count", "cores", "shares"),
-    [
-        (1, [0], [{0}]),
-        (1, [0, 1], [{0, 1}]),
-        (2, [0, 1], [{0}, {1}]),
-        (3, [0, 1], [{0}, {1}, {0}]),
-        (2, [4, 5, 6, 7], [{4, 5}, {6, 7}]),
-        (3, [0, 1, 2, 3], [{0}, {1}, {2, 3}]),
-    ],
-)
-def test_cores_are_dealt_out_evenly(count: int, cores: list[int], shares: list[set[int]]) -> None:
-    assert core_shares(count, cores) == [frozenset(share) for share in shares]

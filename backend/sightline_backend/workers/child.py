@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
@@ -63,8 +62,6 @@ def _serve(stream: BinaryIO, arena: Arena, load: Load) -> None:
 
 def _loaded(load: Load) -> tuple[Engine, Measured]:
     options = load.options
-    if options.cores is not None:
-        os.sched_setaffinity(0, options.cores)
     engine = load_engine(load.spec, options.engine, device=options.device, threads=options.threads)
     if load.measure_up_to is None:
         return engine, Measured()

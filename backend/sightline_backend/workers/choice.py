@@ -1,9 +1,9 @@
-"""Choose what a model runs in, and on which processor cores."""
+"""Choose what a model runs in."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from sightline_backend.settings import Settings
@@ -28,34 +28,13 @@ def runners(
     if load is not None:
         return [ThreadRunner(spec, load, limits)]
     count = settings.instances
-    shares = core_shares(count) if settings.pin_cores else [None] * count
     if threads is None and count > 1:
-        threads = max(1, len(_cores()) // count)
-    return [
-        ProcessRunner(
-            spec, EngineOptions(engine, device, threads, cores), limits, settings.max_batch
-        )
-        for cores in shares
-    ]
+        threads = max(1, _cores() // count)
+    options = EngineOptions(engine, device, threads)
+    return [ProcessRunner(spec, options, limits, settings.max_batch) for _ in range(count)]
 
 
-def core_shares(count: int, cores: Sequence[int] | None = None) -> list[frozenset[int] | None]:
-    """Deal the processor cores out to `count` engines; with more engines than cores, in turn.
-
-    None for every engine where the system can't pin a process.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return [None] * count
-    cores = _cores() if cores is None else cores
-    if count >= len(cores):
-        return [frozenset({cores[i % len(cores)]}) for i in range(count)]
-    return [
-        frozenset(cores[i * len(cores) // count : (i + 1) * len(cores) // count])
-        for i in range(count)
-    ]
-
-
-def _cores() -> list[int]:
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -30,7 +30,6 @@ class EngineOptions:
     engine: EngineName = "auto"
     device: str | None = None
     threads: int | None = None
-    cores: frozenset[int] | None = None  # the processor cores it may use; None: all
 
 
 @dataclass(frozen=True, slots=True)

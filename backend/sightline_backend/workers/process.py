@@ -8,6 +8,8 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import cast
 
 from sightline_backend.batch import BatchRun, Work
 from sightline_backend.errors import ReportedError
@@ -23,6 +25,7 @@ from sightline_backend.workers.messages import (
 from sightline_backend.workers.pipe import Link
 from sightline_backend.workers.runner import Measured, RunnerLost
 from sightline_engines.errors import EngineError
+from sightline_engines.load import EngineName
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec, ServedModel
 
@@ -78,6 +81,9 @@ class ProcessRunner:
             raise ReportedError(answer.code, answer.message)
         assert isinstance(answer, Loaded)  # noqa: S101  there are these two
         self._served = answer.served
+        # A restart has no time to try engines against each other again.
+        engine = cast(EngineName, answer.served.engine)
+        self._options = replace(self._options, engine=engine)
         return answer.measured
 
     async def run(self, works: Sequence[Work], expected_s: float) -> BatchRun:

@@ -41,14 +41,16 @@ def driver_version() -> str | None:
 def check_choices() -> list[Check]:
     """Say of each way to run a model whether it is there and why."""
     choices = engine_choices()
-    best = next((choice for choice in choices if choice.available), None)
+    able = [choice for choice in choices if choice.available]
+    rivals = [choice for choice in able if choice.device == able[0].device]
+    takes = "auto takes this one" if len(rivals) == 1 else "auto takes the faster of these"
     checks = []
     for choice in choices:
         name = f"{choice.name} on {choice.device}"
-        chosen = " (auto takes this one)" if choice is best else ""
+        chosen = f" ({takes})" if choice in rivals else ""
         state = "can run" if choice.available else "can't run"
         checks.append(ok(name, f"{state}: {choice.why}{chosen}"))
-    if best is None:
+    if not able:
         checks.append(fail("engine", "nothing can run a model here", "Run `make install` again."))
     return checks
 
