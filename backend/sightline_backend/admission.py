@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from sightline_backend.errors import Refused
-from sightline_backend.scheduler import HEADROOM
+from sightline_backend.scheduler import LEAST_FPS, PROMISABLE
 
-LEAST_FPS = 1.0  # kept for each stream that names no rate
 RETRY_AFTER_S = 5.0
 
 
@@ -22,11 +21,10 @@ class RateWish:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What an engine sustains, and what of it is spoken for."""
+    """What the engines sustain, and what of it the open streams are sure of."""
 
     capacity_fps: float
-    promised_fps: float
-    unpromised: int  # streams that named no rate
+    reserved_fps: float
 
 
 def admit(wish: RateWish, load: Load) -> float | None:
@@ -36,15 +34,14 @@ def admit(wish: RateWish, load: Load) -> float | None:
     Raises Refused, which says what is left. A first stream that names no rate is always let
     in: on a machine too slow for it, late boxes are better than none.
     """
-    left = HEADROOM * load.capacity_fps - load.promised_fps - LEAST_FPS * load.unpromised
+    left = PROMISABLE * load.capacity_fps - load.reserved_fps
     left = max(0.0, math.floor(left * 10) / 10)
     if wish.fps is None:
-        nobody = not load.promised_fps and not load.unpromised
-        if nobody or left >= (wish.min_fps or LEAST_FPS):
+        if not load.reserved_fps or left >= LEAST_FPS:
             return None
-    elif wish.fps <= left:
+    elif max(wish.fps, LEAST_FPS) <= left:
         return wish.fps
-    elif wish.min_fps is not None and 0 < wish.min_fps <= left:
+    elif wish.min_fps is not None and max(wish.min_fps, LEAST_FPS) <= left:
         return left
     raise Refused(_no_room(wish, load, left), RETRY_AFTER_S)
 

@@ -28,6 +28,8 @@ from sightline_backend.workers.choice import LoadEngine, runners
 from sightline_engines.picture import PictureLimits
 from sightline_monitoring.metrics import LATENCY_BUCKETS_S, Metrics
 
+SLOW_FRAME_PIXELS = 2_100_000  # full HD: of a live frame that isn't a JPEG
+
 _ABOUT = """
 Pictures and live video in, boxes out.
 
@@ -94,7 +96,10 @@ def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry)
         max_streams=settings.max_streams,
         max_uploads=settings.max_uploads,
         picture=PictureLimits(
-            settings.max_frame_bytes, settings.max_frame_pixels, settings.max_frame_scans
+            max_bytes=settings.max_frame_bytes,
+            max_pixels=settings.max_frame_pixels,
+            max_slow_pixels=min(settings.max_frame_pixels, SLOW_FRAME_PIXELS),
+            max_scans=settings.max_frame_scans,
         ),
     )
     return lambda spec: Batcher(runners(spec, settings, limits.picture, load), limits, telemetry)

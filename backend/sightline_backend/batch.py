@@ -81,7 +81,8 @@ class BatchRun:
 def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> BatchRun:
     """Run a batch; a bad picture fails alone, a bad engine fails them all.
 
-    A batch too large for the device's memory is tried once more in two halves.
+    A batch too large for the device's memory is tried once more in two halves; the larger of
+    them is then the most that is ever asked of it.
     """
     started_s = time.monotonic()
     outcomes: list[Outcome] = [NotRun("closing")] * len(works)
@@ -98,7 +99,7 @@ def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> B
     try:
         _detect(engine, works, decoded, outcomes, started_s)
     except EngineMemoryError:
-        most = max(1, len(decoded) // 2)
+        most = (len(decoded) + 1) // 2
         for part in (decoded[:most], decoded[most:]):
             _detect_or_fail(engine, works, part, outcomes, started_s)
     except SightlineError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PER_FRAME_FLOOR_S = 0.005
 OUTLIER = 3.0  # no run counts for more than this many times its expectation
 
 
@@ -39,7 +40,7 @@ class BatchTimes:
     def observe(self, size: int, engine_s: float, per_frame_s: float = 0.0) -> None:
         """Take one more run into account: the engine's time, and each frame's beside it."""
         limit_s = OUTLIER * (engine_s if size not in self._known else self._known[size].mean_s)
-        per_frame_s = min(per_frame_s, limit_s)
+        per_frame_s = min(per_frame_s, max(OUTLIER * self._per_frame_s, PER_FRAME_FLOOR_S))
         self._per_frame_s += (per_frame_s - self._per_frame_s) / 8
         known = self._known.get(size)
         if known is None:

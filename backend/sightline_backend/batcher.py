@@ -19,13 +19,16 @@ from sightline_backend.admission import RETRY_AFTER_S, Load, RateWish, admit
 from sightline_backend.batch import Failed, NotRun, Outcome, Work
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
-from sightline_backend.lane import Lane, Observer, Pending
+from sightline_backend.lane import Lane, Observer, Pending, Shared
 from sightline_backend.scheduler import Scheduler
 from sightline_backend.workers.runner import Runner
+from sightline_engines.errors import EngineError
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec, ServedModel
 
 DEADLINE_RUNS = 2.5  # a frame waits for one run at most, has its own, and travels
+LOAD_S = 1800.0  # a first load; TensorRT may build for minutes
+RELOAD_S, RELOAD_TIMES = 60.0, 3.0  # a restart gets the longer: this, or times the first load
 LAST_BATCH_S = 5.0  # for the batches in hand when the model is closed
 
 _CLOSING = "This model is being closed; try again in a moment."
@@ -71,23 +74,29 @@ class Batcher:
 
     async def __aenter__(self) -> Self:
         """Load the engines, measure one, and begin to take frames; close them if that fails."""
-        limits, (first, *others) = self._limits, self._runners
+        limits = self._limits
+        started_s = time.monotonic()
         try:
-            measured = await first.start(limits.max_batch)
-            for runner in others:
-                await runner.start(None)
-        except BaseException:
-            for runner in self._runners:
-                await runner.close()
+            async with asyncio.timeout(LOAD_S):
+                # All at once: what one takes while the others rest is not what it will take.
+                starts = (runner.start(limits.max_batch) for runner in self._runners)
+                measured, *_ = await asyncio.gather(*starts)
+        except BaseException as error:
+            await asyncio.gather(*(runner.close() for runner in self._runners))
+            if isinstance(error, TimeoutError):
+                raise EngineError(
+                    f"{self.spec.name} took more than {LOAD_S:.0f} s to load."
+                ) from error
             raise
+        reload_s = max(RELOAD_S, RELOAD_TIMES * (time.monotonic() - started_s))
         times = BatchTimes(measured.batch_s, measured.per_frame_s)
         self._scheduler = Scheduler(
             times, limits.max_batch, limits.max_uploads, engines=len(self._runners)
         )
-        self._lanes = [
-            Lane(runner, self._scheduler, self._observer, self._news, self._engines_changed)
-            for runner in self._runners
-        ]
+        shared = Shared(
+            self._scheduler, self._observer, self._news, self._engines_changed, reload_s
+        )
+        self._lanes = [Lane(runner, shared) for runner in self._runners]
         self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
         return self
 
@@ -139,6 +148,11 @@ class Batcher:
         return self._scheduler.streams
 
     @property
+    def waiting(self) -> int:
+        """How many frames and uploads are in line."""
+        return self._scheduler.waiting
+
+    @property
     def idle(self) -> bool:
         """Whether no stream is open and nothing waits."""
         return self._scheduler.streams == 0 and self._scheduler.waiting == 0
@@ -152,7 +166,7 @@ class Batcher:
                 f"All {self._limits.max_streams} streams are in use; try again later.",
                 RETRY_AFTER_S,
             )
-        load = Load(scheduler.capacity_fps, scheduler.promised_fps, scheduler.unpromised)
+        load = Load(scheduler.capacity_fps, scheduler.reserved_fps(time.monotonic()))
         stream = Stream(next(self._ids), admit(wish or RateWish(), load))
         scheduler.open(stream.id, stream.fps)
         return stream

@@ -15,8 +15,8 @@ from sightline_backend.scheduler import Scheduler, Ticket
 from sightline_backend.workers.runner import Runner, RunnerLost
 from sightline_engines.errors import SightlineError
 
+ENGINE_FAULTS = ("engine_failed", "engine_memory", "internal")
 FAILING_AFTER = 5  # batches in a row; a GPU whose context is broken never recovers by itself
-RELOAD_S = 60.0  # a reload that takes longer is given up; it was compiled and cached before
 EXPIRE_EVERY_S = 0.05  # how often late frames are let go while no engine runs
 
 _RESTARTING = "The engine is being started again after a failure; try again in a moment."
@@ -52,25 +52,29 @@ class Pending:
         observer.frame_ended(self.work, outcome)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What the lanes of one batcher have in common."""
+
+    scheduler: Scheduler[Pending]
+    observer: Observer
+    news: asyncio.Event  # set when a frame comes
+    changed: Callable[[], None]  # called when a lane's `trouble` has changed
+    reload_s: float  # a restart that takes longer is given up
+
+
 class Lane:
     """Takes batches from the scheduler for one runner, until it is told to stop."""
 
-    def __init__(
-        self,
-        runner: Runner,
-        scheduler: Scheduler[Pending],
-        observer: Observer,
-        news: asyncio.Event,
-        changed: Callable[[], None],
-    ) -> None:
-        """`news` is set when a frame comes, `changed` called when `trouble` has changed."""
+    def __init__(self, runner: Runner, shared: Shared) -> None:
         self.runner = runner
         self.trouble: str | None = None  # why no frame can run, in words for a client
         self.resting = False  # not even being started again
-        self._scheduler = scheduler
-        self._observer = observer
-        self._news = news
-        self._changed = changed
+        self._scheduler = shared.scheduler
+        self._observer = shared.observer
+        self._news = shared.news
+        self._changed = shared.changed
+        self._reload_s = shared.reload_s
         self._breaker = Breaker()
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -81,11 +85,16 @@ class Lane:
 
     async def work(self) -> None:
         """Run batches until `stop`; nothing that goes wrong with one ends this."""
+        lost: RunnerLost | None = None
         while not self._stopping.is_set():
             try:
-                await self._step()
-            except RunnerLost as lost:
-                await self._revive(lost)
+                if lost is not None:
+                    known, lost = lost, None
+                    await self._revive(known)
+                else:
+                    await self._step()
+            except RunnerLost as error:
+                lost = error
             except Exception:  # the outermost loop: whatever happens, it goes on
                 log.exception("the batcher failed")
                 for ticket in self._scheduler.drain():
@@ -119,27 +128,29 @@ class Lane:
             raise
         except Exception:  # a bug in one batch must not fail the frames that wait
             log.exception("a batch of %d failed", len(batch))
-            self._end(batch, [INTERNAL] * len(batch))
-            return
+            run = BatchRun([INTERNAL] * len(batch))
         self._end(batch, run.outcomes)
         self._learn(batch, run, time.monotonic() - started_s)
+        self._watch(run)
 
     def _learn(self, batch: list[Ticket[Pending]], run: BatchRun, elapsed_s: float) -> None:
+        answered = sum(isinstance(outcome, Done) for outcome in run.outcomes)
+        costs = costs_beside(run, elapsed_s)
+        self._scheduler.ran(batch, run.engine_s, time.monotonic(), costs, answered)
+        if run.engine_s is not None:
+            self._observer.batch_ran(answered, run.engine_s)
         if run.most is not None:
             log.warning("the device is short of memory: batches of at most %d from now", run.most)
             self._scheduler.limit(run.most)
-        if run.engine_s is None:
-            broken = any(isinstance(o, Failed) and o.code == "engine_failed" for o in run.outcomes)
-            self._failures = self._failures + 1 if broken else self._failures
+
+    def _watch(self, run: BatchRun) -> None:
+        """Raise RunnerLost once batch after batch has failed; bad pictures don't count."""
+        if run.engine_s is not None:
+            self._failures = 0
+        elif any(isinstance(o, Failed) and o.code in ENGINE_FAULTS for o in run.outcomes):
+            self._failures += 1
             if self._failures >= FAILING_AFTER:
                 raise RunnerLost("failing", f"{self._failures} batches in a row failed")
-            return
-        self._failures = 0
-        pairs = zip(batch, run.outcomes, strict=True)
-        answered = [ticket for ticket, outcome in pairs if isinstance(outcome, Done)]
-        beside_s = (elapsed_s - run.engine_s) / len(batch)
-        self._scheduler.ran(answered, run.engine_s, time.monotonic(), beside_s)
-        self._observer.batch_ran(len(answered), run.engine_s)
 
     async def _revive(self, lost: RunnerLost) -> None:
         """Start the engine again, as often as the breaker allows; frames meanwhile run late."""
@@ -172,10 +183,10 @@ class Lane:
     async def _restart(self) -> str | None:
         """Start the engine and return what kept it from starting."""
         try:
-            async with asyncio.timeout(RELOAD_S):
+            async with asyncio.timeout(self._reload_s):
                 await self.runner.start(measure_up_to=None)
         except TimeoutError:
-            return f"it took more than {RELOAD_S:.0f} s to load"
+            return f"it took more than {self._reload_s:.0f} s to load"
         except SightlineError as error:
             return error.message
         except Exception:  # a runtime's own error; the next try may do better
@@ -216,6 +227,23 @@ def _resting(why: str) -> str:
         "says more. A smaller SIGHTLINE_MAX_BATCH, another SIGHTLINE_ENGINE or another model may "
         "run."
     )
+
+
+def costs_beside(run: BatchRun, elapsed_s: float) -> list[float]:
+    """Return what each frame of a batch cost beside the engine, in seconds.
+
+    That is its own decoding, as far as it is known, and an equal part of the rest.
+    """
+    own_s = [o.timings.decode / 1e3 if isinstance(o, Done) else 0.0 for o in run.outcomes]
+    rest_s = max(0.0, elapsed_s - (run.engine_s or 0.0) - sum(own_s))
+    failed = sum(not isinstance(o, Done) for o in run.outcomes)
+    # What the decoding of bad pictures took is theirs; the way to the worker is everybody's.
+    theirs_s = min(rest_s, max(0.0, run.decode_s - sum(own_s)))
+    each_s = (rest_s - theirs_s) / len(own_s)
+    return [
+        each_s + (own if isinstance(outcome, Done) else theirs_s / failed)
+        for own, outcome in zip(own_s, run.outcomes, strict=True)
+    ]
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

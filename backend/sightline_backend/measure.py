@@ -12,6 +12,7 @@ import numpy as np
 
 from sightline_backend.batch import Work, run_batch
 from sightline_backend.workers.runner import Measured
+from sightline_engines.errors import EngineMemoryError
 from sightline_engines.picture import PictureLimits, encode_jpeg
 from sightline_engines.pipeline import DetectOptions, default_options, detect
 from sightline_engines.types import Engine, Image
@@ -23,21 +24,34 @@ FRAME_WH = (1280, 720)  # of the frame whose decoding is measured; larger than m
 def measure(engine: Engine, max_batch: int, limits: PictureLimits) -> Measured:
     """Warm the engine up and return its median seconds by batch size: 1, 2, 4, …
 
-    Stops where a larger batch no longer gives more frames per second, and at the batch the
-    model was exported for. Beside it, what it takes to decode a frame.
+    Ends with the largest that is allowed or that the model was exported for, sooner once
+    two sizes gave no more frames per second or the device's memory is full. Beside it, what it
+    takes to decode a frame.
     """
     options = default_options(engine.spec)
     width, height = engine.spec.input_size_wh
     picture = np.full((height, width, 3), 114, np.uint8)
     largest = min(max_batch, engine.spec.static_batch or max_batch)
     batch_s: dict[int, float] = {}
-    size = 1
-    while size <= largest:
-        batch_s[size] = _median_s(partial(_run, engine, picture, options, size))
-        if batch_s[size] / size > 0.95 * batch_s[1] and size > 1:
+    in_vain = 0
+    for size in sizes_up_to(largest):
+        try:
+            batch_s[size] = _median_s(partial(_run, engine, picture, options, size))
+        except EngineMemoryError:
+            if size == 1:
+                raise
             break
-        size *= 2
+        best_s = min(seconds / n for n, seconds in batch_s.items())
+        in_vain = 0 if batch_s[size] / size == best_s else in_vain + 1
+        if in_vain == 2:
+            break
     return Measured(batch_s, _decode_s(engine, options, limits))
+
+
+def sizes_up_to(largest: int) -> list[int]:
+    """Return 1, 2, 4, … and the largest size itself."""
+    powers = [2**n for n in range(largest.bit_length())]
+    return powers if powers[-1] == largest else [*powers, largest]
 
 
 def _decode_s(engine: Engine, options: DetectOptions, limits: PictureLimits) -> float:

@@ -1,38 +1,42 @@
 """Which frames run next: pure logic, with the clock passed in.
 
 One slot per stream, the newest frame wins, so memory is bounded by the number of streams.
-The line is ordered by deadline: the deadline of the *first* frame a stream has had waiting
-since it was last served. A newer frame takes the older one's place in line; otherwise a fast
-camera, whose frames are always the newest, would starve behind slow ones under overload.
-Frames within a promised rate go before those of streams that share what is left, and who has
-had its share goes further back, see `slot.py`; it still gets whatever nobody else wants.
+There are three classes. Frames within the rate that their stream was promised go first, the
+earliest deadline before the others. Streams without a promise share what is left, each the
+same engine time; among those that have had about as much, the earliest deadline goes first.
+A newer frame takes the older one's place in line; otherwise a fast camera, whose frames are
+always the newest, would starve behind slow ones. Uploads come last. The second and third
+class are sure of a small part of engine time, which is never promised to anybody.
 
 A frame that can't meet its own deadline is dropped before it costs engine time. A batch is
 held open only while the engine can't keep up with batches of the present size, for no longer
 than such a batch takes, and never past the moment at which its earliest deadline would be
-missed. Uploads form a lower class:
-they run when no stream waits, and otherwise get a small guaranteed share of engine time.
+missed.
 """
 
 from __future__ import annotations
 
 import heapq
+import statistics
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sightline_backend.arrivals import Arrivals
 from sightline_backend.batch_times import BatchTimes
-from sightline_backend.slot import Slot, Ticket
+from sightline_backend.share import Share
+from sightline_backend.slot import SHARING, UPLOADS, Place, Slot, Ticket
 
 __all__ = ["Decision", "Scheduler", "Ticket"]
 
 T = TypeVar("T")
 
 PROBE_AFTER_S = 1.0  # run a doubtful frame when nothing has run for this long
-UPLOAD_SHARE = 0.1  # of engine time, guaranteed to uploads while streams wait
-HEADROOM = 0.95  # of what the engines sustain is given out: a full line never gets shorter
-LEAST_LEFT = 0.05  # of what the engines sustain, for the streams without a promise
+UPLOAD_PART = 0.10  # of engine time, sure for uploads
+SHARING_PART = 0.10  # of engine time, sure for streams without a promise
+PROMISABLE = 1.0 - UPLOAD_PART - SHARING_PART
+LEAST_FPS = 1.0  # what is set aside for any stream, however little it asks for
 ANSWER_S = 0.002  # from the engine to the client: what is left of a deadline after a batch
 
 
@@ -56,11 +60,11 @@ class Scheduler(Generic[T]):
         self._max_uploads = max_uploads
         self._engines = engines
         self._slots: dict[int, Slot[T]] = {}
-        self._promised_fps = 0.0
-        self._unpromised = 0  # streams without a rate of their own
-        self._line: list[tuple[float, int]] = []  # (place, stream), one entry a filled slot
+        self._lines: tuple[list[tuple[Place, int]], ...] = ([], [])  # by class, as heaps
+        self._virtual_s = 0.0  # the tag of the sharing stream that was served last
         self._uploads: deque[Ticket[T]] = deque()
-        self._upload_credit_s = 0.0
+        self._upload_share = Share(UPLOAD_PART)
+        self._sharing_share = Share(SHARING_PART)
         self._arrivals = Arrivals()
         self._ran_at_s = 0.0
         self._held_from_s: float | None = None  # when the batch in the making was first held
@@ -80,28 +84,23 @@ class Scheduler(Generic[T]):
         """Frames a second that the engines sustain."""
         return self._engines * self.times.best_fps(self._max_batch)
 
-    @property
-    def promised_fps(self) -> float:
-        """Frames a second that open streams were promised."""
-        return self._promised_fps
+    def reserved_fps(self, now_s: float) -> float:
+        """Return the frames a second that open streams are promised or sure of.
 
-    @property
-    def unpromised(self) -> int:
-        """How many open streams share what the promised ones leave."""
-        return self._unpromised
+        What a stream was promised and doesn't use is taken back here.
+        """
+        for slot in self._slots.values():
+            slot.settle(now_s, LEAST_FPS)
+        return sum(max(slot.fps or 0.0, LEAST_FPS) for slot in self._slots.values())
 
     def open(self, stream: int, fps: float | None = None) -> None:
         """Give a stream its slot, with a rate if it was promised one; no id is used twice."""
         self._slots[stream] = Slot(fps)
-        self._count_stream(fps, 1)
 
     def close(self, stream: int) -> Ticket[T] | None:
         """Take a stream's slot away and return the frame that was in it."""
         slot = self._slots.pop(stream, None)
-        if slot is None:
-            return None
-        self._count_stream(slot.fps, -1)
-        return slot.ticket
+        return slot.ticket if slot else None
 
     def limit(self, max_batch: int) -> None:
         """Form no larger batches from now on."""
@@ -111,10 +110,10 @@ class Scheduler(Generic[T]):
         """Put a stream's newest frame in its slot and return the frame it replaces."""
         slot = self._slots[stream]
         self._arrivals.add(now_s)
-        before_s = slot.place_s
-        replaced = slot.put(Ticket(stream, item, deadline_s), now_s)
-        if replaced is None or slot.place_s != before_s:
-            heapq.heappush(self._line, (slot.place_s, stream))
+        before = slot.place
+        replaced = slot.put(Ticket(stream, item, deadline_s), self._virtual_s, now_s)
+        if replaced is None or slot.place != before:
+            self._line_up(stream, slot)
         return replaced
 
     def enqueue(self, item: T, deadline_s: float) -> bool:
@@ -126,9 +125,11 @@ class Scheduler(Generic[T]):
 
     def next(self, now_s: float) -> Decision[T]:
         """Decide what an engine that is free at `now_s` does."""
-        if self._uploads and self._upload_credit_s >= self.times.mean(1):
+        one_s = self.times.mean(1)
+        if self._uploads and self._upload_share.credit_s >= one_s:
             return self._run([], [], now_s)
-        batch, late = self._earliest(now_s)
+        sharing_first = self._sharing_share.credit_s >= one_s
+        batch, late = self._earliest(now_s, sharing_first)
         if batch:
             hold_s = self._hold_until(batch, now_s)
             if hold_s is not None:
@@ -138,18 +139,31 @@ class Scheduler(Generic[T]):
         return self._run(batch, late, now_s)
 
     def ran(
-        self, batch: list[Ticket[T]], engine_s: float, now_s: float, per_frame_s: float = 0.0
+        self,
+        batch: Sequence[Ticket[T]],
+        engine_s: float | None,
+        now_s: float,
+        beside_s: Sequence[float] = (),
+        size: int | None = None,
     ) -> None:
-        """Learn from a batch that has run, and from what each frame cost beside the engine."""
-        self.times.observe(len(batch), engine_s, per_frame_s)
+        """Learn from a batch that has run, whatever came of it.
+
+        `engine_s` is the engine's time for the `size` frames that reached it, None if none did;
+        `beside_s` is what each frame of the batch cost beside the engine, decoding above all.
+        """
         self._ran_at_s = now_s
-        if not self._uploads:
-            self._upload_credit_s = 0.0
-            return
-        seconds = engine_s + per_frame_s * len(batch)
-        used_s = seconds * sum(ticket.stream is None for ticket in batch) / len(batch)
-        earned_s = UPLOAD_SHARE * seconds
-        self._upload_credit_s = max(0.0, self._upload_credit_s + earned_s - used_s)
+        beside_s = beside_s or [0.0] * len(batch)
+        if engine_s is not None:
+            self.times.observe(size or len(batch), engine_s, statistics.median(beside_s))
+        each_s = (engine_s or 0.0) / len(batch)
+        used = [0.0, 0.0, 0.0]
+        for ticket, own_s in zip(batch, beside_s, strict=True):
+            used[ticket.kind] += each_s + own_s
+            slot = self._slots.get(ticket.stream) if ticket.stream is not None else None
+            if slot is not None and ticket.kind == SHARING:
+                slot.charge(each_s + own_s)
+        self._upload_share.account(sum(used), used[UPLOADS], bool(self._uploads))
+        self._sharing_share.account(sum(used), used[SHARING], bool(self._lines[SHARING]))
 
     def expire(self, now_s: float) -> list[Ticket[T]]:
         """Take out the frames whose deadline has passed; for when no engine runs."""
@@ -158,8 +172,11 @@ class Scheduler(Generic[T]):
             if slot.ticket is not None and slot.ticket.deadline_s < now_s:
                 late.append(slot.ticket)
                 slot.ticket = None
-        self._line = [(slot.place_s, stream) for stream, slot in self._slots.items() if slot.ticket]
-        heapq.heapify(self._line)
+        for line in self._lines:
+            line.clear()
+        for stream, slot in self._slots.items():
+            if slot.ticket is not None:
+                self._line_up(stream, slot)
         return late
 
     def drain(self) -> list[Ticket[T]]:
@@ -167,11 +184,14 @@ class Scheduler(Generic[T]):
         left = [s.ticket for s in self._slots.values() if s.ticket] + list(self._uploads)
         for slot in self._slots.values():
             slot.ticket = None
-        self._line.clear()
+        for line in self._lines:
+            line.clear()
         self._uploads.clear()
         return left
 
-    def _earliest(self, now_s: float) -> tuple[list[Ticket[T]], list[Ticket[T]]]:
+    def _earliest(
+        self, now_s: float, sharing_first: bool
+    ) -> tuple[list[Ticket[T]], list[Ticket[T]]]:
         """Take the frames that form the next batch out of the line, and those too late."""
         batch: list[Ticket[T]] = []
         late: list[Ticket[T]] = []
@@ -179,12 +199,15 @@ class Scheduler(Generic[T]):
         limit_s = float("inf")
         largest = self._best_size()
         least_s = self.times.likely(1) + ANSWER_S
-        while self._line and len(batch) < largest:
-            place_s, stream = heapq.heappop(self._line)
-            slot = self._slots.get(stream)
-            if slot is None or slot.ticket is None or slot.place_s != place_s:
-                continue  # closed since, or an entry that a later one has replaced
+        while len(batch) < largest:
+            line = self._next_line(sharing_first and not batch)
+            if line is None:
+                break
+            place, stream = heapq.heappop(line)
+            slot = self._slots[stream]
             ticket = slot.ticket
+            if ticket is None:
+                continue
             slack_s = ticket.deadline_s - now_s
             if slack_s < 0 or (slack_s < least_s and (batch or not probe)):
                 slot.ticket = None
@@ -192,11 +215,22 @@ class Scheduler(Generic[T]):
                 continue
             limit_s = min(limit_s, slack_s)
             if batch and self.times.cautious(len(batch) + 1) + ANSWER_S > limit_s:
-                heapq.heappush(self._line, (place_s, stream))
+                heapq.heappush(line, (place, stream))
                 break
             slot.ticket = None
             batch.append(ticket)
         return batch, late
+
+    def _next_line(self, sharing_first: bool) -> list[tuple[Place, int]] | None:
+        """Return the line whose first stream goes next; None when nobody waits."""
+        for line in reversed(self._lines) if sharing_first else self._lines:
+            while line:
+                place, stream = line[0]
+                slot = self._slots.get(stream)
+                if slot is not None and slot.ticket is not None and slot.place == place:
+                    return line
+                heapq.heappop(line)  # closed since, or a place that it has left
+        return None
 
     def _hold_until(self, batch: list[Ticket[T]], now_s: float) -> float | None:
         """Return until when to wait for company, or None to run at once."""
@@ -226,10 +260,7 @@ class Scheduler(Generic[T]):
     def _run(self, batch: list[Ticket[T]], late: list[Ticket[T]], now_s: float) -> Decision[T]:
         """Serve the streams of a batch; fill the room that is left with uploads."""
         self._held_from_s = None
-        for ticket in batch:
-            if ticket.stream is not None:
-                slot = self._slots[ticket.stream]
-                slot.served(self._share_fps(), now_s)
+        batch = [self._serve(ticket, now_s) for ticket in batch]
         slack_s = min((t.deadline_s for t in batch), default=float("inf")) - now_s
         while self._uploads and len(batch) < self._best_size():
             if batch and self.times.cautious(len(batch) + 1) > slack_s:
@@ -240,20 +271,19 @@ class Scheduler(Generic[T]):
     def _best_size(self) -> int:
         return min(self.times.best_size(), self._max_batch)
 
+    def _serve(self, ticket: Ticket[T], now_s: float) -> Ticket[T]:
+        assert ticket.stream is not None  # noqa: S101  uploads are added afterwards
+        slot = self._slots[ticket.stream]
+        ticket = slot.serve(ticket, now_s)
+        if ticket.kind == SHARING:
+            self._virtual_s = max(self._virtual_s, slot.tag_s)
+        return ticket
+
     def _return(self, ticket: Ticket[T]) -> None:
         assert ticket.stream is not None  # noqa: S101  only streams' frames are held
         slot = self._slots[ticket.stream]
         slot.ticket = ticket
-        heapq.heappush(self._line, (slot.place_s, ticket.stream))
+        self._line_up(ticket.stream, slot)
 
-    def _share_fps(self) -> float:
-        """Return what each stream without a promise may count on."""
-        capacity_fps = self.capacity_fps
-        left = max(HEADROOM * capacity_fps - self._promised_fps, LEAST_LEFT * capacity_fps)
-        return left / max(self._unpromised, 1)
-
-    def _count_stream(self, fps: float | None, one: int) -> None:
-        if fps is None:
-            self._unpromised += one
-        else:
-            self._promised_fps += one * fps
+    def _line_up(self, stream: int, slot: Slot[T]) -> None:
+        heapq.heappush(self._lines[slot.place[0]], (slot.place, stream))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -18,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
 from sightline_backend.outbox import Outbox
+from sightline_backend.pace import Pace
 from sightline_backend.seat import Seat
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
@@ -28,6 +31,10 @@ from sightline_engines.types import Result
 MAX_STRIKES = 20  # messages in a row that are neither a frame nor settings
 MAX_TEXT_CHARS = 16_384
 FLUSH_S = 2.0
+LAST_ANSWER_S = 2.0  # for the frame that is in the engine's hands when the stream ends
+MESSAGES_PER_S, MESSAGES_AT_ONCE = 240.0, 120  # from one client; twice any camera's rate
+
+Answer: TypeAlias = Callable[[asyncio.Future[Outcome]], None]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -48,6 +55,7 @@ class Session:
         self._telemetry = telemetry
         self._outbox = Outbox(socket, settings.slow_client_timeout_s)
         self._strikes = 0
+        self._running: dict[asyncio.Future[Outcome], tuple[int, Answer]] = {}
         self._switching: asyncio.Task[None] | None = None
         self._told: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
@@ -88,7 +96,7 @@ class Session:
             await asyncio.wait([self._switching])
         self._seat.leave()
         if ending.flush:
-            await asyncio.sleep(0)  # the frame that leaving has ended is posted first
+            await self._end_frames()
             self._outbox.finish()
             await asyncio.wait([writer], timeout=FLUSH_S)
         writer.cancel()
@@ -97,9 +105,22 @@ class Session:
             with suppress(WebSocketDisconnect, RuntimeError):  # the client may be gone by now
                 await self._socket.close(ending.code, ending.reason)
 
+    async def _end_frames(self) -> None:
+        """Wait a moment for the frame that is in the engine's hands, then do without it."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=LAST_ANSWER_S)
+        await asyncio.sleep(0)  # the frames that have ended just now are posted first
+        for future, (seq, answer) in self._running.items():
+            future.remove_done_callback(answer)
+            self._post(wire.Dropped(seq, "closing"))
+
     async def _read(self) -> Ending:
+        pace = Pace(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         while self._strikes < MAX_STRIKES:
             await self._outbox.room()
+            wait_s = pace.wait_s(time.monotonic())
+            if wait_s > 0:  # its own connection holds a flooding client up, and nobody else
+                await asyncio.sleep(wait_s)
             try:
                 async with asyncio.timeout(self._settings.idle_timeout_s):
                     message = await self._socket.receive()
@@ -130,7 +151,9 @@ class Session:
         captured_s = received_s - packet.age_ms / 1e3
         answer = partial(self._answer, self._seat, packet, captured_s)
         self._outbox.owed += 1
-        self._seat.submit(packet.payload, received_s, captured_s).add_done_callback(answer)
+        future = self._seat.submit(packet.payload, received_s, captured_s)
+        self._running[future] = packet.seq, answer
+        future.add_done_callback(answer)
 
     def _answer(
         self,
@@ -140,6 +163,7 @@ class Session:
         future: asyncio.Future[Outcome],
     ) -> None:
         message: wire.ServerMessage
+        self._running.pop(future, None)
         match future.result():
             case Done(detections, size_wh, timings, batch_size):
                 self._telemetry.live_answer(time.monotonic() - captured_s)

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of a picture.")
 
     shutdown_timeout_s: float = Field(
-        default=20, gt=0, description="Time for work in hand when the server stops, seconds."
+        default=18, gt=0, description="Time for work in hand when the server stops, seconds."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line that is written."

@@ -1,11 +1,18 @@
-"""One stream's mailbox, and its place in line."""
+"""One stream's mailbox, and what decides its place in line."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+Place: TypeAlias = tuple[int, int, float]  # the smaller goes first: class, turn, deadline
+PROMISED, SHARING, UPLOADS = 0, 1, 2  # classes
+TURN_S = 0.05  # of engine time; streams that are no further apart go by deadline
+EARLY_S = 0.1  # before its time, at most, a promised frame may come
+SETTLED_S = 10.0  # after which a promise is held against what was sent
+SPARE = 1.5  # a promise may exceed what was sent by this factor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,53 +22,71 @@ class Ticket(Generic[T]):
     stream: int | None  # None: an upload
     item: T
     deadline_s: float
+    kind: int = UPLOADS  # the class that it runs in
 
 
 @dataclass(slots=True, eq=False)
 class Slot(Generic[T]):
-    """Holds a stream's newest frame, and keeps its place in line until the stream is served.
+    """Holds a stream's newest frame, and its place in line until the stream is served.
 
-    The place is a time, the earliest goes first. Without a promise it is the deadline of the
-    first frame that waits, and later by as much as that frame comes before the stream is due
-    at its share of what is left. A frame within a promised rate has its arrival for a place: it
-    goes before all who share, but for one that has waited past its own place. What is within
-    the rate is told by the generic cell rate algorithm (ITU-T I.371), with a tolerance of half
-    a frame's time.
+    Frames within a promised rate go by deadline. What is within it is told by the generic cell
+    rate algorithm (ITU-T I.371), with a tolerance of half a frame's time, 0.1 s at most. All
+    others share: each stream's tag is the engine time it has had (start-time fair queueing,
+    Goyal, Vin and Cheng, SIGCOMM 1996), and among streams in the same turn the deadline decides.
     """
 
-    fps: float | None = None  # what the stream was promised
+    fps: float | None = None  # what the stream is promised
     ticket: Ticket[T] | None = None
-    place_s: float = 0.0
-    _since_s: float | None = None  # when the wait began; None: served since
-    _promised: bool = False  # the place is one within the promise
+    place: Place = (SHARING, 0, 0.0)
+    _began_s: float | None = None  # when the wait began; None: nothing came since it was served
+    tag_s: float = 0.0  # engine time had, as sharing streams count it
     _promise_due_s: float = 0.0  # when the next frame within the promise is expected
-    _share_due_s: float = 0.0
+    _counted: int = 0  # frames sent since `_counted_s`
+    _counted_s: float | None = None
 
-    def put(self, ticket: Ticket[T], now_s: float) -> Ticket[T] | None:
-        """Put the newest frame in and return the one that it replaces."""
+    def put(self, ticket: Ticket[T], virtual_s: float, now_s: float) -> Ticket[T] | None:
+        """Put the newest frame in and return the one that it replaces.
+
+        `virtual_s` is the tag of the stream that was served last: who comes back from a pause
+        begins there, so that nobody saves up turns.
+        """
         replaced, self.ticket = self.ticket, ticket
-        begins = self._since_s is None
-        if begins:
-            self._since_s = now_s
-            self._promised = False
-            self.place_s = ticket.deadline_s + max(0.0, self._share_due_s - now_s)
-        if not self._promised and self._within_promise(now_s):
-            self._promised = True
-            self.place_s = min(self.place_s, now_s)
+        self._counted += 1
+        if self._counted_s is None:
+            self._counted_s = now_s
+        if self._began_s is None:
+            self._began_s = now_s
+            self.tag_s = max(virtual_s, self.tag_s)
+            self.place = (SHARING, int(self.tag_s / TURN_S), ticket.deadline_s)
+        if self.place[0] == SHARING and self._within_promise(now_s):
+            self.place = (PROMISED, 0, ticket.deadline_s)
         return replaced
 
-    def served(self, share_fps: float, now_s: float) -> None:
-        """End the wait; `share_fps` is what each stream gets of what is not promised.
-
-        The debt to the share is one frame at most: what a stream was given while the engine
-        had time to spare is not held against it.
-        """
-        began_s = now_s if self._since_s is None else self._since_s
-        self._since_s = None
-        if self._promised and self.fps is not None:
+    def serve(self, ticket: Ticket[T], now_s: float) -> Ticket[T]:
+        """End the wait and return the frame with the class in which it runs."""
+        began_s, self._began_s = self._began_s, None
+        kind = self.place[0]
+        if kind == PROMISED and self.fps is not None:
+            began_s = now_s if began_s is None else began_s
             self._promise_due_s = max(self._promise_due_s, began_s) + 1 / self.fps
-        else:
-            self._share_due_s = min(max(self._share_due_s, began_s), now_s) + 1 / share_fps
+        return replace(ticket, kind=kind)
+
+    def charge(self, seconds: float) -> None:
+        """Count engine time against the stream's turn."""
+        self.tag_s += seconds
+
+    def settle(self, now_s: float, least_fps: float) -> None:
+        """Take back what of a promise is not used, once that can be told."""
+        if self.fps is None or self._counted_s is None:
+            return
+        seconds = now_s - self._counted_s
+        if seconds < SETTLED_S:
+            return
+        used_fps = self._counted / seconds
+        self.fps = min(self.fps, max(SPARE * used_fps, least_fps))
+        self._counted, self._counted_s = 0, now_s
 
     def _within_promise(self, now_s: float) -> bool:
-        return self.fps is not None and self._promise_due_s - now_s <= 0.5 / self.fps
+        if self.fps is None:
+            return False
+        return self._promise_due_s - now_s <= min(0.5 / self.fps, EARLY_S)

@@ -44,6 +44,7 @@ class PictureLimits:
 
     max_bytes: int = 20 * 2**20
     max_pixels: int = 50_000_000
+    max_slow_pixels: int | None = None  # of what isn't a JPEG, and takes several times as long
     max_scans: int = 100  # of a JPEG; an encoder writes about ten, each is decoded over the whole
 
 
@@ -68,6 +69,12 @@ def read_header(data: bytes | memoryview, limits: PictureLimits) -> PictureHeade
         raise PictureTooLargeError(
             f"The picture has {header.width}x{header.height} pixels; at most "
             f"{limits.max_pixels / 1e6:g} megapixels are taken. Send it smaller."
+        )
+    slow = None if header.format == "JPEG" else limits.max_slow_pixels
+    if slow is not None and header.width * header.height > slow:
+        raise PictureTooLargeError(
+            f"The {header.format} has {header.width}x{header.height} pixels; at most "
+            f"{slow / 1e6:g} megapixels of this format are taken here. Send it smaller or as JPEG."
         )
     return header
 

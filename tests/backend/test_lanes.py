@@ -12,6 +12,7 @@ from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Wor
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.breaker import MOST_RESTARTS
 from sightline_backend.errors import Refused
+from sightline_backend.lane import costs_beside
 from sightline_backend.workers.runner import Measured, RunnerLost
 from sightline_engines.errors import EngineError
 from sightline_engines.pipeline import default_options
@@ -26,6 +27,7 @@ class FakeRunner:
     def __init__(self) -> None:
         self.losses = 0  # how many of the next batches lose it
         self.failures = 0  # how many of the next batches fail
+        self.code = "engine_failed"  # of those
         self.broken_starts = 0  # how many of the next starts fail
         self.most: int | None = None
         self.batches: list[int] = []
@@ -61,7 +63,7 @@ class FakeRunner:
             raise RunnerLost("crashed", "killed by signal 9")
         if self.failures:
             self.failures -= 1
-            return BatchRun([Failed("engine_failed", "an illegal memory access")] * len(works))
+            return BatchRun([Failed(self.code, "an illegal memory access")] * len(works))
         done: Outcome = Done(Detections.empty(), (64, 64), Timings(), len(works))
         most, self.most = self.most, None
         return BatchRun([done] * len(works), 0.0, 0.001, most)
@@ -233,3 +235,44 @@ async def test_a_batch_that_does_not_end_holds_up_a_stop_for_a_moment_only(
         await until(lambda: bool(runner.batches))
     assert await running == NotRun("closing")
     assert runner.closed
+
+
+@pytest.mark.parametrize("code", ["engine_failed", "engine_memory", "internal"])
+async def test_whatever_an_engine_fails_with_again_and_again_it_is_started_anew(code: str) -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.failures, runner.code = 5, code
+        for _ in range(5):
+            await batcher.submit(stream, work())
+        assert isinstance(await batcher.submit(stream, work()), Done)
+    assert seen.restarts == ["failing"]
+
+
+async def test_bad_pictures_are_no_reason_to_start_an_engine_anew() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.failures, runner.code = 50, "corrupt_picture"
+        for _ in range(50):
+            await batcher.submit(stream, work())
+    assert seen.restarts == []
+
+
+def done(decode_ms: float) -> Done:
+    return Done(Detections.empty(), (64, 64), Timings(decode=decode_ms), 1)
+
+
+@pytest.mark.parametrize(
+    ("run", "elapsed_s", "costs"),
+    [
+        (BatchRun([done(10.0)], 0.010, 0.020), 0.032, [0.012]),
+        (BatchRun([done(10.0), done(30.0)], 0.040, 0.020), 0.062, [0.011, 0.031]),
+        (BatchRun([Failed("corrupt_picture", "")], 0.300), 0.302, [0.302]),
+        (BatchRun([done(10.0), Failed("x", "")], 0.310, 0.020), 0.332, [0.011, 0.301]),
+    ],
+)
+def test_each_frame_is_charged_what_it_cost(
+    run: BatchRun, elapsed_s: float, costs: list[float]
+) -> None:
+    assert costs_beside(run, elapsed_s) == pytest.approx(costs)

@@ -85,7 +85,17 @@ async def test_a_stream_too_many_costs_no_look_into_the_store(
 
 
 @pytest.mark.parametrize(
-    "query", ["?fps=", "?fps=0", "?fps=-5", "?fps=nan", "?fps=inf", "?fps=many", "?fps=5&min_fps=6"]
+    "query",
+    [
+        "?fps=",
+        "?fps=0",
+        "?fps=-5",
+        "?fps=nan",
+        "?fps=inf",
+        "?fps=many",
+        "?fps=5&min_fps=6",
+        "?min_fps=5",
+    ],
 )
 async def test_a_rate_that_makes_no_sense_is_refused(query: str) -> None:
     async with running() as backend:

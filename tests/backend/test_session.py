@@ -233,4 +233,31 @@ async def test_when_the_server_stops_every_stream_is_told_1001() -> None:
             await asyncio.sleep(0.05)
             backend.server.should_exit = True
             assert await one.closing() == ([], 1001)
-            assert await two.closing() == ([wire.Dropped(2, "closing")], 1001)
+            both = [wire.Dropped(2, "closing"), wire.Dropped(1, "closing")]
+            assert await two.closing() == (both, 1001)
+
+
+async def test_when_the_server_stops_the_frame_in_the_engines_hands_is_still_answered() -> None:
+    async with running() as backend, backend.camera() as camera:
+        with backend.engine.held():
+            await camera.send(1)
+            await until(backend.engine.busy.is_set)
+            await camera.send(2)
+            await until(lambda: backend.service.pool.default.waiting == 1)
+            backend.server.should_exit = True
+            await until(lambda: backend.service.sessions.stopping)
+        messages, code = await camera.closing()
+    assert [type(message) for message in messages] == [wire.Dropped, Result]
+    assert code == 1001
+
+
+async def test_a_frame_whose_answer_takes_too_long_is_ended_before_the_stream_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sightline_backend.session.LAST_ANSWER_S", 0.01)
+    async with running() as backend, backend.camera() as camera:
+        with backend.engine.held():
+            await camera.send(1)
+            await until(backend.engine.busy.is_set)
+            backend.server.should_exit = True
+            assert await camera.closing() == ([wire.Dropped(1, "closing")], 1001)

@@ -61,6 +61,8 @@ async def live(
 def _wish(fps: str | None, min_fps: str | None) -> RateWish:
     """Read the rates of the address; raises ValueError."""
     wanted, least = _rate("fps", fps), _rate("min_fps", min_fps)
+    if least is not None and wanted is None:
+        raise ValueError("min_fps is the least of a rate that is asked for: name fps, too.")
     if wanted is not None and least is not None and least > wanted:
         raise ValueError(f"min_fps is no more than fps; got {least:g} and {wanted:g}.")
     return RateWish(wanted, least)

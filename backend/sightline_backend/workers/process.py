@@ -31,6 +31,7 @@ from sightline_engines.types import ModelSpec, ServedModel
 
 HUNG_AFTER = 10.0  # times what a batch should take
 HUNG_FLOOR_S = 2.0  # a machine that swaps or is short of cores stalls for that long at times
+DECODE_S = 0.25  # for a frame; more than the dearest one that is let through
 LEAVE_S = 5.0
 
 
@@ -91,7 +92,7 @@ class ProcessRunner:
         if self._arena is None:
             raise RunnerLost("crashed", "it is not running")
         answer = self._link.ask(pack_works(works, self._arena))
-        limit_s = max(HUNG_AFTER * expected_s, HUNG_FLOOR_S)
+        limit_s = max(HUNG_AFTER * expected_s, HUNG_FLOOR_S + DECODE_S * len(works))
         limit = asyncio.get_running_loop().call_later(limit_s, _time_out, answer)
         try:
             row = await answer
@@ -108,25 +109,28 @@ class ProcessRunner:
 
     async def close(self) -> None:
         """End the worker: it leaves when its socket closes, or is killed."""
-        process, self._process = self._process, None
         self._link.close()
         if self._arena is not None:
             self._arena.close()
             self._arena = None
-        if process is None:
+        if self._process is None:
             return
         try:
             async with asyncio.timeout(LEAVE_S):
-                await process.wait()
+                await self._process.wait()
         except TimeoutError:
-            self._process = process
-            await self._kill()
+            self._process.kill()
+            await self._process.wait()
+        except asyncio.CancelledError:
+            self._process.kill()
+            raise
+        finally:
+            self._process = None
 
     async def _kill(self) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
         await self.close()
 
     async def _spawn(self) -> None:

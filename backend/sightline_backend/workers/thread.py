@@ -15,6 +15,8 @@ from sightline_engines.types import Engine, ModelSpec, ServedModel
 
 R = TypeVar("R")
 
+LEAVE_S = 5.0
+
 
 class ThreadRunner:
     """Runs an engine in one thread; a hung engine can't be replaced here."""
@@ -59,7 +61,7 @@ class ThreadRunner:
         return await self._on_thread(lambda: run_batch(engine, works, self._limits))
 
     async def close(self) -> None:
-        """Close the engine once the thread is done with it; waits for no longer than a call."""
+        """Close the engine once the thread is done with it; wait for that a moment."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -70,7 +72,7 @@ class ThreadRunner:
 
         closing = thread.submit(let_go)
         thread.shutdown(wait=False)
-        await asyncio.shield(asyncio.wrap_future(closing))
+        await asyncio.wait([asyncio.wrap_future(closing)], timeout=LEAVE_S)
 
     def _on_thread(self, function: Callable[[], R]) -> asyncio.Future[R]:
         assert self._thread is not None  # noqa: S101
