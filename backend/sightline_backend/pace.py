@@ -12,6 +12,9 @@ class Pace:
         self._due_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
-        """Count a message at `now_s` and return how long to wait before it is taken."""
+        """Return how long a message that comes now has to wait."""
+        return max(0.0, self._due_s + self._gap_s - now_s - self._burst_s)
+
+    def count(self, now_s: float) -> None:
+        """Count a message."""
         self._due_s = max(self._due_s, now_s) + self._gap_s
-        return max(0.0, self._due_s - now_s - self._burst_s)

@@ -33,6 +33,7 @@ MAX_TEXT_CHARS = 16_384
 FLUSH_S = 2.0
 LAST_ANSWER_S = 2.0  # for the frame that is in the engine's hands when the stream ends
 MESSAGES_PER_S, MESSAGES_AT_ONCE = 240.0, 120  # from one client; twice any camera's rate
+SWITCHES_PER_S, SWITCHES_AT_ONCE = 0.2, 10  # of model; each may load one and measure it
 
 Answer: TypeAlias = Callable[[asyncio.Future[Outcome]], None]
 
@@ -57,6 +58,7 @@ class Session:
         self._strikes = 0
         self._running: dict[asyncio.Future[Outcome], tuple[int, Answer]] = {}
         self._switching: asyncio.Task[None] | None = None
+        self._switches = Pace(SWITCHES_PER_S, SWITCHES_AT_ONCE)
         self._told: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     def end(self, ending: Ending) -> None:
@@ -118,8 +120,11 @@ class Session:
         pace = Pace(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         while self._strikes < MAX_STRIKES:
             await self._outbox.room()
-            wait_s = pace.wait_s(time.monotonic())
-            if wait_s > 0:  # its own connection holds a flooding client up, and nobody else
+            now_s = time.monotonic()
+            pace.count(now_s)
+            if (
+                wait_s := pace.wait_s(now_s)
+            ) > 0:  # its own connection holds a flooding client up, and nobody else
                 await asyncio.sleep(wait_s)
             try:
                 async with asyncio.timeout(self._settings.idle_timeout_s):
@@ -189,6 +194,11 @@ class Session:
         if asked.model is not None and self._switching is not None:
             self._switching.cancel()  # the newest wish counts, also one to stay
         if asked.model is not None and asked.model != self._seat.spec.name:
+            if (wait_s := self._switches.wait_s(time.monotonic())) > 0:
+                advice = f"Too many changes of model; try again in {wait_s:.0f} s."
+                self._post(wire.Failure("busy", advice, retry_after_s=wait_s))
+                return
+            self._switches.count(time.monotonic())
             self._switching = asyncio.create_task(self._switch(asked, asked.model))
             return
         try:

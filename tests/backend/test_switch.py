@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sightline_backend import seat
+from sightline_backend.session import SWITCHES_AT_ONCE
 from sightline_engines import wire
 from sightline_engines.errors import ModelFileError
 from tests.backend.running import running, until
@@ -155,3 +156,15 @@ async def test_a_bug_in_a_change_of_model_is_told_and_leaves_no_lease(
         monkeypatch.undo()
         moved = await camera.set(model="b")
         assert isinstance(moved, wire.Settings), "the failed change holds no model in memory"
+
+
+async def test_who_changes_models_without_end_is_told_when_to_go_on() -> None:
+    """Each change may load a model and measure it, which takes time from everybody."""
+    engines = [FakeEngine(named(name)) for name in ("fake", "a", "b")]
+    async with running(*engines) as backend, backend.camera() as camera:
+        answers = [await camera.set(model="ab"[n % 2]) for n in range(SWITCHES_AT_ONCE + 5)]
+        told = [answer for answer in answers if isinstance(answer, wire.Failure)]
+        assert told
+        assert {failure.code for failure in told} == {"busy"}
+        assert all(failure.retry_after_s for failure in told)
+        assert (await camera.detect(1)).seq == 1
