@@ -120,12 +120,9 @@ class Session:
         pace = Pace(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         while self._strikes < MAX_STRIKES:
             await self._outbox.room()
-            now_s = time.monotonic()
-            pace.count(now_s)
-            if (
-                wait_s := pace.wait_s(now_s)
-            ) > 0:  # its own connection holds a flooding client up, and nobody else
-                await asyncio.sleep(wait_s)
+            if (wait_s := pace.wait_s(time.monotonic())) > 0:
+                await asyncio.sleep(wait_s)  # a flooding client is held up by its own connection
+            pace.count(time.monotonic())
             try:
                 async with asyncio.timeout(self._settings.idle_timeout_s):
                     message = await self._socket.receive()
