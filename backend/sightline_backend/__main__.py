@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 from pydantic import ValidationError
 
 from sightline_backend.logs import configure_logs
+from sightline_backend.loop import run
 from sightline_backend.server import serve
 from sightline_backend.settings import Settings
 from sightline_engines.errors import SightlineError
@@ -22,7 +22,7 @@ def main() -> int:
         return 2
     configure_logs(settings)
     try:
-        asyncio.run(serve(settings))
+        run(serve(settings))
     except SightlineError as error:
         print(error.message, file=sys.stderr)
         return 1

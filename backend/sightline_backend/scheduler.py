@@ -2,11 +2,11 @@
 
 One slot per stream, the newest frame wins, so memory is bounded by the number of streams.
 There are three classes. Frames within the rate that their stream was promised go first, the
-earliest deadline before the others. Streams without a promise share what is left, each the
-same engine time; among those that have had about as much, the earliest deadline goes first.
+earliest deadline before the others. Streams without a promise share what is left: while the
+engines keep up, the earliest deadline goes first, and else who has had the least engine time.
 A newer frame takes the older one's place in line; otherwise a fast camera, whose frames are
-always the newest, would starve behind slow ones. Uploads come last. The second and third
-class are sure of a small part of engine time, which is never promised to anybody.
+always the newest, would starve behind slow ones. Uploads come last. The second and third class
+are sure of a small part of engine time, which is never promised to anybody.
 
 A frame that can't meet its own deadline is dropped before it costs engine time. A batch is
 held open only while the engine can't keep up with batches of the present size, for no longer
@@ -19,14 +19,14 @@ from __future__ import annotations
 import heapq
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sightline_backend.arrivals import Arrivals
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.share import Share
-from sightline_backend.slot import SHARING, UPLOADS, Place, Slot, Ticket
+from sightline_backend.slot import PROMISED, SHARING, UPLOADS, Place, Slot, Ticket
 
 __all__ = ["Decision", "Scheduler", "Ticket"]
 
@@ -36,8 +36,9 @@ PROBE_AFTER_S = 1.0  # run a doubtful frame when nothing has run for this long
 UPLOAD_PART = 0.10  # of engine time, sure for uploads
 SHARING_PART = 0.10  # of engine time, sure for streams without a promise
 PROMISABLE = 1.0 - UPLOAD_PART - SHARING_PART
+KEEPS_UP = 0.9  # of what the engines sustain: with fewer arrivals deadlines alone decide
 LEAST_FPS = 1.0  # what is set aside for any stream, however little it asks for
-ANSWER_S = 0.002  # from the engine to the client: what is left of a deadline after a batch
+ANSWER_S = 0.003  # from the engine to the client: what is left of a deadline after a batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,11 +200,7 @@ class Scheduler(Generic[T]):
         limit_s = float("inf")
         largest = self._best_size()
         least_s = self.times.likely(1) + ANSWER_S
-        while len(batch) < largest:
-            line = self._next_line(sharing_first and not batch)
-            if line is None:
-                break
-            place, stream = heapq.heappop(line)
+        for stream in self._in_order(now_s, sharing_first):
             slot = self._slots[stream]
             ticket = slot.ticket
             if ticket is None:
@@ -215,22 +212,39 @@ class Scheduler(Generic[T]):
                 continue
             limit_s = min(limit_s, slack_s)
             if batch and self.times.cautious(len(batch) + 1) + ANSWER_S > limit_s:
-                heapq.heappush(line, (place, stream))
+                self._line_up(stream, slot)
                 break
             slot.ticket = None
             batch.append(ticket)
+            if len(batch) >= largest:
+                break
         return batch, late
 
-    def _next_line(self, sharing_first: bool) -> list[tuple[Place, int]] | None:
-        """Return the line whose first stream goes next; None when nobody waits."""
-        for line in reversed(self._lines) if sharing_first else self._lines:
+    def _in_order(self, now_s: float, sharing_first: bool) -> Iterator[int]:
+        """Yield the streams that wait, as they go; who takes none of one lines it up again."""
+        for kind in (SHARING, PROMISED) if sharing_first else (PROMISED, SHARING):
+            line = self._lines[kind]
+            if kind == SHARING:
+                yield from self._urgent(now_s)
             while line:
-                place, stream = line[0]
-                slot = self._slots.get(stream)
-                if slot is not None and slot.ticket is not None and slot.place == place:
-                    return line
-                heapq.heappop(line)  # closed since, or a place that it has left
-        return None
+                place, stream = heapq.heappop(line)
+                if self._holds(place, stream):
+                    yield stream
+
+    def _urgent(self, now_s: float) -> list[int]:
+        """Return the sharing streams, most urgent first, while the engines keep up; else none.
+
+        Who is served before whom matters little then, and being in time does.
+        """
+        if self._arrivals.per_second(now_s) > KEEPS_UP * self.capacity_fps:
+            return []
+        waiting = [stream for place, stream in self._lines[SHARING] if self._holds(place, stream)]
+        return sorted(waiting, key=lambda stream: self._slots[stream].place[2])
+
+    def _holds(self, place: Place, stream: int) -> bool:
+        """Tell whether an entry of a line still holds: lines are tidied as they are read."""
+        slot = self._slots.get(stream)
+        return slot is not None and slot.ticket is not None and slot.place == place
 
     def _hold_until(self, batch: list[Ticket[T]], now_s: float) -> float | None:
         """Return until when to wait for company, or None to run at once."""

@@ -56,6 +56,7 @@ class Session:
         self._telemetry = telemetry
         self._outbox = Outbox(socket, settings.slow_client_timeout_s)
         self._strikes = 0
+        self._heard_s = time.monotonic()
         self._running: dict[asyncio.Future[Outcome], tuple[int, Answer]] = {}
         self._switching: asyncio.Task[None] | None = None
         self._switches = Pace(SWITCHES_PER_S, SWITCHES_AT_ONCE)
@@ -81,6 +82,7 @@ class Session:
     async def _first_ending(
         self, reader: asyncio.Task[Ending], writer: asyncio.Task[Ending]
     ) -> Ending:
+        self._watch_for_silence()
         waiting: list[asyncio.Future[Ending]] = [self._told, reader, writer]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         try:
@@ -96,6 +98,7 @@ class Session:
         if self._switching is not None:
             self._switching.cancel()
             await asyncio.wait([self._switching])
+        self.end(ending)  # nothing watches it any more
         self._seat.leave()
         if ending.flush:
             await self._end_frames()
@@ -106,6 +109,16 @@ class Session:
         if ending.code is not None:
             with suppress(WebSocketDisconnect, RuntimeError):  # the client may be gone by now
                 await self._socket.close(ending.code, ending.reason)
+
+    def _watch_for_silence(self) -> None:
+        """End the stream once nothing has come for too long; looks again when that may be."""
+        if self._told.done():
+            return
+        left_s = self._heard_s + self._settings.idle_timeout_s - time.monotonic()
+        if left_s <= 0:
+            self.end(IDLE)
+        else:
+            asyncio.get_running_loop().call_later(left_s, self._watch_for_silence)
 
     async def _end_frames(self) -> None:
         """Wait a moment for the frame that is in the engine's hands, then do without it."""
@@ -123,11 +136,8 @@ class Session:
             if (wait_s := pace.wait_s(time.monotonic())) > 0:
                 await asyncio.sleep(wait_s)  # a flooding client is held up by its own connection
             pace.count(time.monotonic())
-            try:
-                async with asyncio.timeout(self._settings.idle_timeout_s):
-                    message = await self._socket.receive()
-            except TimeoutError:
-                return IDLE
+            message = await self._socket.receive()
+            self._heard_s = time.monotonic()
             if message["type"] == "websocket.disconnect":
                 return GONE
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MOST_S = 0.5  # saved up, lest a class takes the engine for long at once
+MOST_S = 0.5  # saved up or owed, lest a class takes the engine, or is kept from it, for long
 
 
 class Share:
@@ -18,4 +18,4 @@ class Share:
             self.credit_s = 0.0
             return
         credit_s = self.credit_s + self._part * seconds - used_s
-        self.credit_s = min(max(0.0, credit_s), MOST_S)
+        self.credit_s = min(max(-MOST_S, credit_s), MOST_S)

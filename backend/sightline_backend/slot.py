@@ -7,9 +7,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-Place: TypeAlias = tuple[int, int, float]  # the smaller goes first: class, turn, deadline
+Place: TypeAlias = tuple[int, float, float]  # the smaller goes first: class, tag, deadline
 PROMISED, SHARING, UPLOADS = 0, 1, 2  # classes
-TURN_S = 0.05  # of engine time; streams that are no further apart go by deadline
 EARLY_S = 0.1  # before its time, at most, a promised frame may come
 SETTLED_S = 10.0  # after which a promise is held against what was sent
 SPARE = 1.5  # a promise may exceed what was sent by this factor
@@ -32,12 +31,12 @@ class Slot(Generic[T]):
     Frames within a promised rate go by deadline. What is within it is told by the generic cell
     rate algorithm (ITU-T I.371), with a tolerance of half a frame's time, 0.1 s at most. All
     others share: each stream's tag is the engine time it has had (start-time fair queueing,
-    Goyal, Vin and Cheng, SIGCOMM 1996), and among streams in the same turn the deadline decides.
+    Goyal, Vin and Cheng, SIGCOMM 1996), and the smallest goes first.
     """
 
     fps: float | None = None  # what the stream is promised
     ticket: Ticket[T] | None = None
-    place: Place = (SHARING, 0, 0.0)
+    place: Place = (SHARING, 0.0, 0.0)
     _began_s: float | None = None  # when the wait began; None: nothing came since it was served
     tag_s: float = 0.0  # engine time had, as sharing streams count it
     _promise_due_s: float = 0.0  # when the next frame within the promise is expected
@@ -57,9 +56,9 @@ class Slot(Generic[T]):
         if self._began_s is None:
             self._began_s = now_s
             self.tag_s = max(virtual_s, self.tag_s)
-            self.place = (SHARING, int(self.tag_s / TURN_S), ticket.deadline_s)
+            self.place = (SHARING, self.tag_s, ticket.deadline_s)
         if self.place[0] == SHARING and self._within_promise(now_s):
-            self.place = (PROMISED, 0, ticket.deadline_s)
+            self.place = (PROMISED, 0.0, ticket.deadline_s)
         return replaced
 
     def serve(self, ticket: Ticket[T], now_s: float) -> Ticket[T]:

@@ -43,17 +43,20 @@ def _one(
         found = decode(output, spec, options.conf)
     if options.classes is not None:
         found = _take(found, np.isin(found.class_id, sorted(options.classes)))
-    sane = np.all(np.isfinite(found.xyxy), axis=1) & np.isfinite(found.score)
-    found = _take(found, sane)
+    if not (np.isfinite(found.xyxy).all() and np.isfinite(found.score).all()):
+        sane = np.all(np.isfinite(found.xyxy), axis=1) & np.isfinite(found.score)
+        found = _take(found, sane)
     if spec.family is Family.END2END:
         kept = np.argsort(-found.score, kind="stable")[: options.max_detections]
     else:
         kept = nms(found.xyxy, found.score, found.class_id, options.iou, options.max_detections)
     found = _take(found, kept)
     xyxy = to_source(found.xyxy, letterbox)
-    visible = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
-    score = np.minimum(found.score[visible], 1)  # fp16 rounds a sure 1 up
-    return Detections(xyxy[visible], score, found.class_id[visible])
+    score = np.minimum(found.score, 1)  # fp16 rounds a sure 1 up
+    visible = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+    if not visible.all():
+        return Detections(xyxy[visible], score[visible], found.class_id[visible])
+    return Detections(xyxy, score, found.class_id)
 
 
 def to_source(xyxy: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:

@@ -22,14 +22,13 @@ def serve(
 
     Everything else is set by SIGHTLINE_* variables (docs/cli.md).
     """
-    import asyncio
-
     from sightline_backend.cli.configuration import read_settings
     from sightline_backend.cli.console import plain_errors
     from sightline_backend.logs import configure_logs
+    from sightline_backend.loop import run
     from sightline_backend.server import serve as run_server
 
     settings = read_settings(host=host, port=port, model=model, engine=engine, device=device)
     configure_logs(settings)
     with plain_errors():
-        asyncio.run(run_server(settings))
+        run(run_server(settings))
