@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.load.run import LoadError
 from benchmarks.serving import cores, report
@@ -29,6 +31,7 @@ SOAK_LOAD = 1.0  # of the roofline
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when everything asked for was measured, reached or not."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)  # else the server that is measured would outlive this
     shared = cores.share_out(cores.own_cores())
     with tempfile.TemporaryDirectory(prefix="sightline-frames-") as folder:
         try:
@@ -123,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out")
     return parser
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _say(what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.load.report import LoadReport
 from benchmarks.serving.bounds import measure_bounds
-from benchmarks.serving.endurance import age_growth, endure
+from benchmarks.serving.endurance import Long, age_growth, endure, memory_growth
 from benchmarks.serving.numbers import fair_shares, fairness, quantile, unequal_streams
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.rounds import TWICE
@@ -20,7 +20,7 @@ def many(plan: Plan, count: int, minutes: float, out: Path) -> str:
     long = endure(plan, streams, bounds.deadline_ms, minutes)
     out.mkdir(parents=True, exist_ok=True)
     _plot(long.report, out / "ages.png")
-    text = as_text(long.report, bounds.roofline)
+    text = as_text(long.report, bounds.roofline) + _memory(long)
     (out / "many.md").write_text(text)
     return text
 
@@ -55,6 +55,14 @@ def as_text(report: LoadReport, roofline: float) -> str:
         got = [served[i] for i in mine]
         lines.append(f"| {rate:.2f} | {shares[mine[0]]:.2f} | {min(got):.2f} | {max(got):.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def _memory(long: Long) -> str:
+    """Say how the server's memory moves: all of its processes, after warm-up."""
+    if not long.memory:
+        return ""
+    growth, last_mb = memory_growth(long.memory), long.memory[-1][1]
+    return f"\nMemory of the server: {growth} MB an hour, {last_mb:.0f} MB in the end.\n"
 
 
 def by_minute(report: LoadReport) -> dict[int, list[float]]:
