@@ -62,7 +62,7 @@ class Scheduler(Generic[T]):
         self._engines = engines
         self._slots: dict[int, Slot[T]] = {}
         self._lines: tuple[list[tuple[Place, int]], ...] = ([], [])  # by class, as heaps
-        self._virtual_s = 0.0  # the tag of the sharing stream that was served last
+        self._virtual_s = 0.0  # the largest tag of a sharing stream that was served
         self._uploads: deque[Ticket[T]] = deque()
         self._upload_share = Share(UPLOAD_PART)
         self._sharing_share = Share(SHARING_PART)

@@ -9,6 +9,7 @@ T = TypeVar("T")
 
 Place: TypeAlias = tuple[int, float, float]  # the smaller goes first: class, tag, deadline
 PROMISED, SHARING, UPLOADS = 0, 1, 2  # classes
+CREDIT_S = 0.25  # of engine time that a stream may have had less than others, and catch up
 EARLY_S = 0.1  # before its time, at most, a promised frame may come
 SETTLED_S = 10.0  # after which a promise is held against what was sent
 SPARE = 1.5  # a promise may exceed what was sent by this factor
@@ -46,8 +47,8 @@ class Slot(Generic[T]):
     def put(self, ticket: Ticket[T], virtual_s: float, now_s: float) -> Ticket[T] | None:
         """Put the newest frame in and return the one that it replaces.
 
-        `virtual_s` is the tag of the stream that was served last: who comes back from a pause
-        begins there, so that nobody saves up turns.
+        `virtual_s` is the largest tag that was served: who comes back from a pause begins not
+        far behind it, so that nobody saves up turns.
         """
         replaced, self.ticket = self.ticket, ticket
         self._counted += 1
@@ -55,7 +56,7 @@ class Slot(Generic[T]):
             self._counted_s = now_s
         if self._began_s is None:
             self._began_s = now_s
-            self.tag_s = max(virtual_s, self.tag_s)
+            self.tag_s = max(virtual_s - CREDIT_S, self.tag_s)
             self.place = (SHARING, self.tag_s, ticket.deadline_s)
         if self.place[0] == SHARING and self._within_promise(now_s):
             self.place = (PROMISED, 0.0, ticket.deadline_s)

@@ -107,7 +107,7 @@ def _round_figures(rounds: Sequence[Round]) -> Iterator[Figure]:
     names = {name for one in rounds for name in one.loads}
     if "full" in names:
         value = ratio(lambda r: goodput(r, "full"), lambda r: r.bounds.roofline, "full")
-        yield judged("M1", value, f"equal streams, {FULL:g} of the roofline offered")
+        yield judged("M1", value, f"cameras of 5 fps, {FULL:g} of the roofline offered")
         sent = [one.loads["full"].report for one in rounds if "full" in one.loads]
         yield judged("M7", median_ratio([(r.wire_bytes, r.jpeg_bytes) for r in sent]))
     if "one" in names:

@@ -342,7 +342,7 @@ def test_what_a_stream_had_while_nobody_else_wanted_it_is_not_held_against_it() 
         batch = one.next(now_s).batch
         served.update(ticket.stream for ticket in batch)
         one.ran(batch, 0.100, now_s := now_s + 0.100)
-    assert served[0] >= 9
+    assert served[0] >= 7  # the newcomer may catch up a quarter of a second
 
 
 @settings(max_examples=50, deadline=None)
