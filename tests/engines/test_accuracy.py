@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.serving.accuracy import average_precision_50
 from sightline_engines.load import load_engine
 from sightline_engines.picture import PictureLimits, decode_picture
 from sightline_engines.pipeline import DetectOptions, detect
 from sightline_engines.recognise import recognise
 
 COUNT = 40
-
-
-def average_precision_50(truth: dict[str, Any], rows: list[dict[str, Any]]) -> float:
-    """Return COCO's mAP at IoU 0.5 over the pictures of `truth`."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO()
-        reference.dataset = truth
-        reference.createIndex()
-        run = COCOeval(reference, reference.loadRes(rows), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return float(run.stats[1])
 
 
 @pytest.mark.slow
