@@ -43,7 +43,7 @@ def admit(wish: RateWish, load: Load) -> float | None:
         return wish.fps
     elif wish.min_fps is not None and max(wish.min_fps, LEAST_FPS) <= left:
         return left
-    raise Refused(_no_room(wish, load, left), RETRY_AFTER_S)
+    raise Refused(_no_room(wish, load, left), RETRY_AFTER_S, "rate")
 
 
 def _no_room(wish: RateWish, load: Load, left: float) -> str:

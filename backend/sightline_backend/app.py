@@ -14,11 +14,12 @@ from starlette.middleware import Middleware
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.cors import SameHostCors
 from sightline_backend.gate import MethodGate, UploadGate
+from sightline_backend.gauges import PoolGauges
 from sightline_backend.handlers import add_error_handlers
 from sightline_backend.loop_lag import watch_loop
 from sightline_backend.models.store import ModelStore
 from sightline_backend.pool import EnginePool, MakeBatcher, Models
-from sightline_backend.routes import detect, health, live, metrics, models
+from sightline_backend.routes import detect, health, live, metrics, models, monitor
 from sightline_backend.service import Service
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
@@ -26,7 +27,11 @@ from sightline_backend.telemetry import Telemetry
 from sightline_backend.version import VERSION
 from sightline_backend.workers.choice import LoadEngine, runners
 from sightline_engines.picture import PictureLimits
-from sightline_monitoring.metrics import LATENCY_BUCKETS_S, Metrics
+from sightline_monitoring.buckets import HTTP_BUCKETS_S, LATENCY_BUCKETS_S
+from sightline_monitoring.engine_processes import EngineProcessCollector
+from sightline_monitoring.history import keep
+from sightline_monitoring.host import HostCollector
+from sightline_monitoring.metrics import Metrics
 
 SLOW_FRAME_PIXELS = 2_100_000  # full HD: of a live frame that isn't a JPEG
 
@@ -54,7 +59,7 @@ def create_app(
     Tests pass `models` and `load` of their own in place of the store and the engines; engines
     so loaded run in threads of this process.
     """
-    telemetry = Telemetry(Metrics())
+    telemetry = Telemetry(Metrics(VERSION))
     pool = EnginePool(
         models or ModelStore(settings.models_dir),
         _batchers(settings, load, telemetry),
@@ -62,6 +67,9 @@ def create_app(
         settings.preload,
         settings.max_models,
     )
+    gauges = PoolGauges(pool, telemetry.metrics)
+    telemetry.metrics.registry.register(HostCollector(settings.models_dir))
+    telemetry.metrics.registry.register(EngineProcessCollector(lambda: gauges.pids))
     sessions = Sessions(settings.max_streams)
     service = Service(settings, pool, sessions, telemetry)
 
@@ -69,8 +77,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with pool:
             watch = asyncio.create_task(watch_loop(telemetry.metrics.loop_lag.observe))
+            copying = asyncio.create_task(gauges.watch())
+            keeping = asyncio.create_task(keep(service.history, telemetry.metrics.registry))
             yield
             watch.cancel()
+            copying.cancel()
+            keeping.cancel()
             await sessions.stop(settings.shutdown_timeout_s)
 
     app = FastAPIOffline(
@@ -78,7 +90,10 @@ def create_app(
         version=VERSION,
         description=_ABOUT,
         lifespan=lifespan,
-        middleware=[Middleware(UploadGate, settings), Middleware(SameHostCors, settings)],
+        middleware=[
+            Middleware(UploadGate, settings, telemetry.turned_away),
+            Middleware(SameHostCors, settings),
+        ],
     )
     app.state.service = service
     telemetry.metrics.watch_streams(lambda: len(sessions))
@@ -106,15 +121,17 @@ def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry)
 
 
 def _add_routes(app: FastAPI) -> None:
-    for module in (detect, live, models, health, metrics):
+    for module in (detect, live, models, health, monitor, metrics):
         app.include_router(module.router)
     add_error_handlers(app)
 
 
 def _add_http_metrics(app: FastAPI, metrics_: Metrics) -> None:
     instrumentator = Instrumentator(
-        excluded_handlers=["/metrics", "/health"], registry=metrics_.registry
+        should_group_status_codes=False,  # 503 is a refusal and 500 a failure
+        excluded_handlers=["/metrics", "/health"],
+        registry=metrics_.registry,
     )
     instrumentator.instrument(
-        app, latency_lowr_buckets=LATENCY_BUCKETS_S, latency_highr_buckets=LATENCY_BUCKETS_S
+        app, latency_lowr_buckets=HTTP_BUCKETS_S, latency_highr_buckets=LATENCY_BUCKETS_S
     )

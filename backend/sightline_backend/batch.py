@@ -44,9 +44,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A frame that never reached the engine; reason: superseded, late or closing."""
+    """A frame that never reached the engine; reason: superseded, late or closing.
+
+    `owed`: an answer to it had been promised.
+    """
 
     reason: str
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
 from sightline_backend.lane import Lane, Observer, Pending, Shared
 from sightline_backend.scheduler import Scheduler
+from sightline_backend.slot import PROMISED
 from sightline_backend.workers.runner import Runner
 from sightline_engines.errors import EngineError
 from sightline_engines.picture import PictureLimits
@@ -53,6 +54,18 @@ class Stream:
     fps: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class BatcherLoad:
+    """What waits at one moment, and what the engines sustain."""
+
+    live: int
+    uploads: int
+    longest_s: float  # how long the longest in line has waited; 0: none does
+    capacity_fps: float
+    reserved_fps: float
+    best_batch: int
+
+
 class Batcher:
     """Runs one model for many streams and uploads; use as `async with Batcher(…)`.
 
@@ -83,11 +96,14 @@ class Batcher:
                 measured, *_ = await asyncio.gather(*starts)
         except BaseException as error:
             await asyncio.gather(*(runner.close() for runner in self._runners))
+            if isinstance(error, Exception):  # not who merely stopped waiting
+                self._observer.model_load("failed")
             if isinstance(error, TimeoutError):
                 raise EngineError(
                     f"{self.spec.name} took more than {LOAD_S:.0f} s to load."
                 ) from error
             raise
+        self._observer.model_load("loaded")
         reload_s = max(RELOAD_S, RELOAD_TIMES * (time.monotonic() - started_s))
         times = BatchTimes(measured.batch_s, measured.per_frame_s)
         self._scheduler = Scheduler(
@@ -153,6 +169,31 @@ class Batcher:
         return self._scheduler.waiting
 
     @property
+    def engines_running(self) -> int:
+        """How many engines can take a batch."""
+        return sum(lane.trouble is None for lane in self._lanes)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of its engines."""
+        return [runner.pid for runner in self._runners if runner.pid is not None]
+
+    def load(self, now_s: float) -> BatcherLoad:
+        """Return how much it has to do."""
+        scheduler = self._scheduler
+        since_s = [s for s in (scheduler.longest_since_s,) if s is not None]
+        if (upload := scheduler.first_upload) is not None:
+            since_s.append(upload.work.received_s)
+        return BatcherLoad(
+            live=scheduler.waiting - scheduler.waiting_uploads,
+            uploads=scheduler.waiting_uploads,
+            longest_s=now_s - min(since_s, default=now_s),
+            capacity_fps=scheduler.capacity_fps,
+            reserved_fps=scheduler.reserved_fps(now_s),
+            best_batch=scheduler.best_size,
+        )
+
+    @property
     def idle(self) -> bool:
         """Whether no stream is open and nothing waits."""
         return self._scheduler.streams == 0 and self._scheduler.waiting == 0
@@ -165,6 +206,7 @@ class Batcher:
             raise Refused(
                 f"All {self._limits.max_streams} streams are in use; try again later.",
                 RETRY_AFTER_S,
+                "streams",
             )
         load = Load(scheduler.capacity_fps, scheduler.reserved_fps(time.monotonic()))
         stream = Stream(next(self._ids), admit(wish or RateWish(), load))
@@ -187,7 +229,8 @@ class Batcher:
         else:
             replaced = self._scheduler.offer(stream.id, pending, work.deadline_s, time.monotonic())
             if replaced is not None:
-                replaced.item.end(NotRun("superseded"), self._observer)
+                owed = replaced.kind == PROMISED
+                replaced.item.end(NotRun("superseded", owed), self._observer)
             self._news.set()
         return pending.future
 
@@ -196,15 +239,15 @@ class Batcher:
         self._check_open()
         pending = _pending(work)
         if not self._scheduler.enqueue(pending, work.deadline_s):
-            raise Refused("Too many uploads are waiting; try again in a moment.", 1.0)
+            raise Refused("Too many uploads are waiting; try again in a moment.", 1.0, "uploads")
         self._news.set()
         return pending.future
 
     def _check_open(self) -> None:
         if self._closing:
-            raise Refused(_CLOSING, 1.0)
+            raise Refused(_CLOSING, 1.0, "closing")
         if self._resting:
-            raise Refused(self._resting.message, RETRY_AFTER_S)
+            raise Refused(self._resting.message, RETRY_AFTER_S, "engine")
 
     @property
     def _resting(self) -> Failed | None:

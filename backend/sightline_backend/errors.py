@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from sightline_engines.errors import SightlineError
+
+RefusalReason: TypeAlias = Literal["streams", "rate", "uploads", "engine", "closing"]
 
 
 class Refused(SightlineError):
@@ -10,9 +14,10 @@ class Refused(SightlineError):
 
     code = "busy"
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    def __init__(self, message: str, retry_after_s: float, reason: RefusalReason) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason = reason
 
 
 class UnknownModelError(SightlineError):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sightline_backend.errors import RefusalReason
 from sightline_backend.handlers import error_response
 from sightline_backend.settings import Settings
 
@@ -41,9 +43,13 @@ class MethodGate:
 class UploadGate:
     """Bounds the size of a body, the time it may take, and how many are in hand at once."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, refused: Callable[[RefusalReason], None]
+    ) -> None:
+        """`refused` is told of every upload that finds too many others."""
         self._app = app
         self._settings = settings
+        self._refused = refused
         self._in_hand = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +59,7 @@ class UploadGate:
             return
         body = _Body(scope, receive, send, self._settings)
         if self._in_hand >= self._settings.max_uploads:
+            self._refused("uploads")
             message = "As many uploads as are taken at once are in hand; try again in a moment."
             response = error_response(503, "busy", message, retry_after_s=1)
             await response(scope, body.receive, body.send)

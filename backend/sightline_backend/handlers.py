@@ -34,9 +34,12 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _known(_request: Request, error: Exception) -> Response:
+async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, SightlineError)  # noqa: S101  registered for it alone
-    wait_s = error.retry_after_s if isinstance(error, Refused) else None
+    wait_s = None
+    if isinstance(error, Refused):
+        wait_s = error.retry_after_s
+        request.app.state.service.telemetry.turned_away(error.reason)
     return error_response(status_of(error.code), error.code, error.message, wait_s)
 
 

@@ -31,8 +31,14 @@ class Observer(Protocol):
     def batch_ran(self, size: int, seconds: float) -> None:
         """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
 
+    def engine_worked(self, seconds: float) -> None:
+        """An engine had a batch in hand for `seconds`, whatever came of it."""
+
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         """A frame or an upload has its one outcome."""
+
+    def model_load(self, result: str) -> None:
+        """A model was "loaded", or that "failed"."""
 
     def engine_restarted(self, reason: str) -> None:
         """An engine that was lost for `reason` is started again."""
@@ -129,6 +135,8 @@ class Lane:
         except Exception:  # a bug in one batch must not fail the frames that wait
             log.exception("a batch of %d failed", len(batch))
             run = BatchRun([INTERNAL] * len(batch))
+        finally:
+            self._observer.engine_worked(time.monotonic() - started_s)
         self._end(batch, run.outcomes)
         self._learn(batch, run, time.monotonic() - started_s)
         self._watch(run)

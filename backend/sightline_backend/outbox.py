@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -22,18 +23,18 @@ class Outbox:
     def __init__(self, socket: WebSocket, slow_client_timeout_s: float) -> None:
         self._socket = socket
         self._timeout_s = slow_client_timeout_s
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str, Callable[[], None] | None] | None] = asyncio.Queue()
         self._moved = asyncio.Event()
         self.owed = 0
 
     def post(self, text: str) -> None:
         """Put a message at the end."""
-        self._queue.put_nowait(text)
+        self._queue.put_nowait((text, None))
 
-    def settle(self, text: str) -> None:
-        """Put a message at the end that ends a frame."""
+    def settle(self, text: str, sent: Callable[[], None] | None = None) -> None:
+        """Put a message at the end that ends a frame; `sent` is called once it has left."""
         self.owed -= 1
-        self._queue.put_nowait(text)
+        self._queue.put_nowait((text, sent))
 
     def finish(self) -> None:
         """Let `write` return once it has sent what waits."""
@@ -47,7 +48,8 @@ class Outbox:
 
     async def write(self) -> Ending:
         """Send what is posted until `finish`, or until the client can't be reached."""
-        while (text := await self._queue.get()) is not None:
+        while (letter := await self._queue.get()) is not None:
+            text, sent = letter
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._socket.send_text(text)
@@ -56,4 +58,6 @@ class Outbox:
             except (WebSocketDisconnect, RuntimeError):
                 return GONE  # RuntimeError: uvicorn has closed it meanwhile, over ping or size
             self._moved.set()
+            if sent is not None:
+                sent()
         return GONE

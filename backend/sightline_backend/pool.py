@@ -102,6 +102,11 @@ class EnginePool:
             if place.ready.done() and not place.stop.is_set()
         )
 
+    @property
+    def running(self) -> list[Batcher]:
+        """The models in memory."""
+        return [self._places[name].ready.result() for name in self.loaded]
+
     async def specs(self) -> list[ModelSpec]:
         """Return every model that can be asked for, the default first."""
         listed = await asyncio.to_thread(self._models.list)
@@ -158,7 +163,7 @@ class EnginePool:
     def _place(self, spec: ModelSpec) -> Place:
         """Return a model's place, a new one if need be; never waits, so no two do it at once."""
         if self._closing:
-            raise Refused("The server is stopping; try again in a moment.", 5.0)
+            raise Refused("The server is stopping; try again in a moment.", 5.0, "closing")
         place = self._places.get(spec.name)
         if place is None:
             leaving = self._make_room()

@@ -81,6 +81,26 @@ class Scheduler(Generic[T]):
         return len(self._uploads) + sum(s.ticket is not None for s in self._slots.values())
 
     @property
+    def waiting_uploads(self) -> int:
+        """How many of them are uploads."""
+        return len(self._uploads)
+
+    @property
+    def first_upload(self) -> T | None:
+        """The upload that has waited longest."""
+        return self._uploads[0].item if self._uploads else None
+
+    @property
+    def longest_since_s(self) -> float | None:
+        """When the stream that has waited longest began to; None while none waits."""
+        return min((s.since_s for s in self._slots.values() if s.since_s is not None), default=None)
+
+    @property
+    def best_size(self) -> int:
+        """The largest batch that pays."""
+        return min(self.times.best_size(), self._max_batch)
+
+    @property
     def capacity_fps(self) -> float:
         """Frames a second that the engines sustain."""
         return self._engines * self.times.best_fps(self._max_batch)
@@ -198,7 +218,7 @@ class Scheduler(Generic[T]):
         late: list[Ticket[T]] = []
         probe = now_s - self._ran_at_s > PROBE_AFTER_S
         limit_s = float("inf")
-        largest = self._best_size()
+        largest = self.best_size
         least_s = self.times.likely(1) + ANSWER_S
         for stream in self._in_order(now_s, sharing_first):
             slot = self._slots[stream]
@@ -249,7 +269,7 @@ class Scheduler(Generic[T]):
     def _hold_until(self, batch: list[Ticket[T]], now_s: float) -> float | None:
         """Return until when to wait for company, or None to run at once."""
         size = len(batch)
-        if size >= min(self._best_size(), len(self._slots)):
+        if size >= min(self.best_size, len(self._slots)):
             return None
         if not self._worth_waiting(size, now_s):
             return None
@@ -276,14 +296,11 @@ class Scheduler(Generic[T]):
         self._held_from_s = None
         batch = [self._serve(ticket, now_s) for ticket in batch]
         slack_s = min((t.deadline_s for t in batch), default=float("inf")) - now_s
-        while self._uploads and len(batch) < self._best_size():
+        while self._uploads and len(batch) < self.best_size:
             if batch and self.times.cautious(len(batch) + 1) > slack_s:
                 break
             batch.append(self._uploads.popleft())
         return Decision(batch, late)
-
-    def _best_size(self) -> int:
-        return min(self.times.best_size(), self._max_batch)
 
     def _serve(self, ticket: Ticket[T], now_s: float) -> Ticket[T]:
         assert ticket.stream is not None  # noqa: S101  uploads are added afterwards

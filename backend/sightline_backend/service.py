@@ -13,7 +13,9 @@ from sightline_backend.pool import EnginePool
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
+from sightline_backend.tracing.tracer import Tracer
 from sightline_engines.picture import PictureLimits
+from sightline_monitoring.history import History
 
 DECODED_UPLOADS = 4  # pictures in memory at once: at 50 megapixels each is 150 MB
 
@@ -26,6 +28,7 @@ class Service:
     pool: EnginePool
     sessions: Sessions
     telemetry: Telemetry
+    history: History = field(default_factory=History)
     decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))
 
     @property

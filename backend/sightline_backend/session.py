@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
+from sightline_backend.journal import Journal
 from sightline_backend.outbox import Outbox
 from sightline_backend.pace import Pace
 from sightline_backend.seat import Seat
@@ -49,7 +50,9 @@ class Session:
         seat: Seat,
         settings: Settings,
         telemetry: Telemetry,
+        journal: Journal,
     ) -> None:
+        self._journal = journal
         self._socket = socket
         self._seat = seat
         self._settings = settings
@@ -127,6 +130,7 @@ class Session:
         await asyncio.sleep(0)  # the frames that have ended just now are posted first
         for future, (seq, answer) in self._running.items():
             future.remove_done_callback(answer)
+            self._journal.counts.dropped += 1
             self._post(wire.Dropped(seq, "closing"))
 
     async def _read(self) -> Ending:
@@ -156,12 +160,13 @@ class Session:
         packet = wire.decode_frame(message)
         size, most = len(packet.payload), self._settings.max_frame_bytes
         if size > most:
-            self._telemetry.frame_failed()
+            self._telemetry.frame_refused()
+            self._journal.refused(packet.seq, "too_large", packet.age_ms / 1e3)
             advice = f"This frame has {size} bytes; send at most {most}: fewer pixels or quality."
             self._post(wire.Failure("too_large", advice, packet.seq))
             return
         captured_s = received_s - packet.age_ms / 1e3
-        answer = partial(self._answer, self._seat, packet, captured_s)
+        answer = partial(self._answer, self._seat, packet, received_s)
         self._outbox.owed += 1
         future = self._seat.submit(packet.payload, received_s, captured_s)
         self._running[future] = packet.seq, answer
@@ -171,14 +176,17 @@ class Session:
         self,
         seat: Seat,
         packet: wire.FramePacket,
-        captured_s: float,
+        received_s: float,
         future: asyncio.Future[Outcome],
     ) -> None:
         message: wire.ServerMessage
         self._running.pop(future, None)
-        match future.result():
+        outcome = future.result()
+        on_sent = self._journal.ended(packet, received_s, outcome, seat.served)
+        match outcome:
             case Done(detections, size_wh, timings, batch_size):
-                self._telemetry.live_answer(time.monotonic() - captured_s)
+                age_s = time.monotonic() - received_s + packet.age_ms / 1e3
+                self._telemetry.live_answer(age_s)
                 message = Result(
                     seq=packet.seq,
                     captured_us=packet.captured_us,
@@ -187,12 +195,13 @@ class Session:
                     timings=timings,
                     model=seat.served,
                     batch_size=batch_size,
+                    traced=on_sent is not None,
                 )
             case NotRun(reason):
                 message = wire.Dropped(packet.seq, reason)
             case Failed(code, advice):
                 message = wire.Failure(code, advice, packet.seq)
-        self._outbox.settle(wire.message_to_json(message, seat.spec.labels))
+        self._outbox.settle(wire.message_to_json(message, seat.spec.labels), on_sent)
 
     def _take_text(self, text: str) -> None:
         if len(text) > MAX_TEXT_CHARS:
@@ -245,4 +254,5 @@ class Session:
             credits=self._settings.credits,
             max_frame_bytes=self._settings.max_frame_bytes,
             models=models,
+            stream=self._journal.stream,
         )

@@ -26,9 +26,9 @@ class Sessions:
     def check_room(self) -> None:
         """Raise Refused when a further stream can't be taken."""
         if self.stopping:
-            raise Refused("The server is stopping; connect again in a moment.", 5.0)
+            raise Refused("The server is stopping; connect again in a moment.", 5.0, "closing")
         if len(self._open) >= self._most:
-            raise Refused(f"All {self._most} streams are in use; try again later.", 5.0)
+            raise Refused(f"All {self._most} streams are in use; try again later.", 5.0, "streams")
 
     @contextmanager
     def holding(self, session: Session) -> Iterator[None]:

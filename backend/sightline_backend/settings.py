@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = Field(
         default=18, gt=0, description="Time for work in hand when the server stops, seconds."
     )
+    trace_to: str | None = Field(
+        default=None,
+        description="OTLP/HTTP collector of traces, such as http://localhost:4318; unset: none.",
+    )
+    trace_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of frames and calls that are traced, 0 to 1."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line that is written."
     )
@@ -106,7 +113,7 @@ class Settings(BaseSettings):
                 )
         return tuple(origin.lower() for origin in value)
 
-    @field_validator("device", mode="before")
+    @field_validator("device", "trace_to", mode="before")
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None

@@ -45,12 +45,14 @@ class Slot(Generic[T]):
     _counted_s: float | None = None
 
     def put(self, ticket: Ticket[T], virtual_s: float, now_s: float) -> Ticket[T] | None:
-        """Put the newest frame in and return the one that it replaces.
+        """Put the newest frame in and return the one that it replaces, with its class.
 
         `virtual_s` is the largest tag that was served: who comes back from a pause begins not
         far behind it, so that nobody saves up turns.
         """
         replaced, self.ticket = self.ticket, ticket
+        if replaced is not None:
+            replaced = replace(replaced, kind=self.place[0])
         self._counted += 1
         if self._counted_s is None:
             self._counted_s = now_s
@@ -70,6 +72,11 @@ class Slot(Generic[T]):
             began_s = now_s if began_s is None else began_s
             self._promise_due_s = max(self._promise_due_s, began_s) + 1 / self.fps
         return replace(ticket, kind=kind)
+
+    @property
+    def since_s(self) -> float | None:
+        """When the stream began to wait; None while nothing of it does."""
+        return self._began_s if self.ticket is not None else None
 
     def charge(self, seconds: float) -> None:
         """Count engine time against the stream's turn."""

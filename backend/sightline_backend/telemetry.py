@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
+from sightline_backend.errors import RefusalReason, status_of
 from sightline_monitoring.metrics import STAGES, Metrics
 
 
@@ -12,30 +16,51 @@ class Telemetry:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self._answered_frames = metrics.frames.labels("answered")  # looked up once, not per frame
+        self._in_time = metrics.admitted_frames.labels("yes")
+        self._not_in_time = metrics.admitted_frames.labels("no")
         self._stages = {name: metrics.stage_duration.labels(name) for name in STAGES}
 
     def batch_ran(self, size: int, seconds: float) -> None:
         """Count an engine call of `size` frames."""
         self.metrics.engine_ran(size)
 
+    def engine_worked(self, seconds: float) -> None:
+        """Count the time of a batch, whatever came of it."""
+        self.metrics.engine_busy.inc(seconds)
+
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         """Count a frame or an upload and where its time went."""
         match outcome:
             case Done():
                 self._answered(outcome)
-            case NotRun(reason):
+                self._owed(work, in_time=time.monotonic() <= work.deadline_s)
+            case NotRun(reason, owed):
                 self.metrics.frames.labels("dropped").inc()
                 self.metrics.frames_dropped.labels(reason).inc()
-            case Failed():
-                self.frame_failed()
+                if owed or reason == "late":
+                    self._owed(work, in_time=False)
+            case Failed(code):
+                if is_ours(code):
+                    self.metrics.frames.labels("failed").inc()
+                    self._owed(work, in_time=False)
+                else:
+                    self.frame_refused()
 
     def engine_restarted(self, reason: str) -> None:
         """Count an engine that is started again."""
         self.metrics.engine_restarts.labels(reason).inc()
 
-    def frame_failed(self) -> None:
-        """Count a frame that was turned away before it reached the batcher."""
-        self.metrics.frames.labels("failed").inc()
+    def model_load(self, result: str) -> None:
+        """Count a model that was loaded, or not."""
+        self.metrics.model_loads.labels(result).inc()
+
+    def frame_refused(self) -> None:
+        """Count a picture that its sender has to mend."""
+        self.metrics.frames.labels("refused").inc()
+
+    def turned_away(self, reason: RefusalReason) -> None:
+        """Count a stream or an upload that was told to come back later."""
+        self.metrics.refusals.labels(reason).inc()
 
     def live_answer(self, age_s: float) -> None:
         """Note how old a live frame was when its answer was sent."""
@@ -47,3 +72,14 @@ class Telemetry:
         self.metrics.queue_duration.observe(done.timings.queue / 1e3)
         for name, stage in self._stages.items():
             stage.observe(getattr(done.timings, name) / 1e3)
+
+    def _owed(self, work: Work, *, in_time: bool) -> None:
+        """Count a live frame against the objective, unless it came too late to be admitted."""
+        if math.isinf(work.deadline_s) or work.deadline_s < work.received_s:
+            return
+        (self._in_time if in_time else self._not_in_time).inc()
+
+
+def is_ours(code: str) -> bool:
+    """Tell whether an error is the server's own fault, not its caller's."""
+    return status_of(code) >= 500

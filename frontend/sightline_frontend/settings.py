@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         description="Where a visitor's browser reaches the detector, such as "
         "https://cams.example.org/api; unset: the page's own host and backend_url's port.",
     )
+    grafana_url: str | None = Field(
+        default=None,
+        description="Where a visitor's browser reaches Grafana, such as http://localhost:3000; "
+        "unset: the pages don't link to it.",
+    )
     ice_servers: tuple[IceServer, ...] = Field(
         default=(), description='STUN and TURN servers as JSON: [{"urls": "turn:…", …}].'
     )
@@ -39,12 +44,12 @@ class Settings(BaseSettings):
         default=60, gt=0, description="Longest wait for the answer to an upload, seconds."
     )
 
-    @field_validator("public_backend_url", mode="before")
+    @field_validator("public_backend_url", "grafana_url", mode="before")
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None
 
-    @field_validator("backend_url", "public_backend_url")
+    @field_validator("backend_url", "public_backend_url", "grafana_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:

@@ -1,12 +1,13 @@
-"""Every metric: its name, unit, buckets and help, in one place.
+"""The server's own metrics: each name, unit, label and help, in one place.
 
 Seconds and bytes throughout. No label ever carries a stream, an address or free text: the
-sets of values are the constants below, so the number of series is fixed.
+sets of values are the constants below, so the number of series is fixed. What the machine and
+its GPUs say of themselves is in `host.py` and `gpu.py`; docs/metrics.md lists them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,33 +18,31 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from sightline_monitoring.buckets import BATCH_BUCKETS, LATENCY_BUCKETS_S
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.model_info import ModelInfo, ModelLabels
 from sightline_monitoring.rate import Rate
 
-RESULTS = ("answered", "dropped", "failed")
+RESULTS = ("answered", "dropped", "refused", "failed")
 DROP_REASONS = ("superseded", "late", "closing")
+REFUSAL_REASONS = ("streams", "rate", "uploads", "engine", "closing")
 RESTART_REASONS = ("crashed", "hung", "failing")
 STAGES = ("decode", "preprocess", "infer", "postprocess")
-
-LATENCY_BUCKETS_S = (
-    0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.05, 0.066, 0.1,
-    0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0,
-)  # fmt: skip
-BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 
 
 class Metrics:
     """The metrics of one server, in a registry of their own."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, version: str = "", registry: CollectorRegistry | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = registry or CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(GpuCollector())
-        self._fps = Rate()
-        self._add_inference()
         self._add_frames()
+        self._add_times()
+        self._add_load()
         self._add_engine()
+        self._add_models(version)
 
     def engine_ran(self, batch_size: int) -> None:
         """Count one engine call."""
@@ -64,95 +63,151 @@ class Metrics:
         """Have the engine's readiness read by `ready` at each scrape."""
         self.engine_ready.set_function(ready)
 
-    def _add_inference(self) -> None:
-        self.inference_latency = Histogram(
-            "inference_latency_seconds",
-            "Time of the engine call that answered a picture.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.images_processed = Counter(
-            "images_processed_total",
-            "Pictures and live frames that were answered.",
-            registry=self.registry,
-        )
-        fps = Gauge(
-            "inference_fps",
-            f"Pictures answered per second, over the last {self._fps.window_s:g} seconds.",
-            registry=self.registry,
-        )
-        fps.set_function(self._fps.per_second)
+    def models_in_memory(self, models: Iterable[ModelLabels]) -> None:
+        """Say which models are loaded now."""
+        self._models.set(models)
+
+    def _counter(
+        self, name: str, text: str, label: str = "", values: Sequence[str] = ()
+    ) -> Counter:
+        counter = Counter(name, text, [label] if label else [], registry=self.registry)
+        for value in values:  # a series that exists from the start can be alerted on
+            counter.labels(value)
+        return counter
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _histogram(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = LATENCY_BUCKETS_S,
+    ) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def _add_frames(self) -> None:
-        self.frames = Counter(
-            "sightline_frames_total",
-            "Frames and uploads by how they ended.",
-            ["result"],
-            registry=self.registry,
+        self.images_processed = self._counter(
+            "images_processed_total", "Pictures and live frames that were answered."
         )
-        self.frames_dropped = Counter(
+        self._fps = Rate()
+        fps = self._gauge(
+            "inference_fps",
+            f"Pictures answered per second, over the last {self._fps.window_s:g} seconds.",
+        )
+        fps.set_function(self._fps.per_second)
+        self.frames = self._counter(
+            "sightline_frames_total",
+            "Frames and uploads by how they ended; refused: a bad picture, failed: our fault.",
+            "result",
+            RESULTS,
+        )
+        self.frames_dropped = self._counter(
             "sightline_frames_dropped_total",
             "Frames that were never run, by reason.",
-            ["reason"],
-            registry=self.registry,
+            "reason",
+            DROP_REASONS,
         )
-        self.stage_duration = Histogram(
+        self.admitted_frames = self._counter(
+            "sightline_admitted_frames_total",
+            "Live frames that an answer was owed for, by whether it came before the deadline.",
+            "in_time",
+            ("yes", "no"),
+        )
+        self.refusals = self._counter(
+            "sightline_refusals_total",
+            "Streams and uploads that were told to come back later, by what was short.",
+            "reason",
+            REFUSAL_REASONS,
+        )
+
+    def _add_times(self) -> None:
+        self.inference_latency = self._histogram(
+            "inference_latency_seconds", "Time of the engine call that answered a picture."
+        )
+        self.stage_duration = self._histogram(
             "sightline_stage_duration_seconds",
             "Time of one stage of a picture's way; the engine stages are its batch's.",
             ["stage"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
         )
-        self.queue_duration = Histogram(
-            "sightline_queue_duration_seconds",
-            "Time from a picture's arrival to the start of its batch.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.result_age = Histogram(
-            "sightline_result_age_seconds",
-            "Time from a live frame's capture to its answer.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        for result in RESULTS:  # a series that exists from the start can be alerted on
-            self.frames.labels(result)
-        for reason in DROP_REASONS:
-            self.frames_dropped.labels(reason)
         for stage in STAGES:
             self.stage_duration.labels(stage)
-
-    def _add_engine(self) -> None:
-        self.batch_size = Histogram(
-            "sightline_batch_size",
-            "Pictures in one engine call.",
-            buckets=BATCH_BUCKETS,
-            registry=self.registry,
+        self.queue_duration = self._histogram(
+            "sightline_queue_duration_seconds",
+            "Time from a picture's arrival to the start of its batch.",
         )
-        self.engine_executions = Counter(
-            "sightline_engine_executions_total",
-            "Engine calls.",
-            registry=self.registry,
+        self.result_age = self._histogram(
+            "sightline_result_age_seconds", "Time from a live frame's capture to its answer."
         )
-        self.engine_ready = Gauge(
-            "sightline_engine_ready",
-            "1 while the default model's engine takes frames, else 0.",
-            registry=self.registry,
+        self.deadline = self._gauge(
+            "sightline_deadline_seconds",
+            "Age up to which the default model answers a live frame.",
         )
-        self.engine_restarts = Counter(
-            "sightline_engine_restarts_total",
-            "Engines started again, by what had become of them.",
-            ["reason"],
-            registry=self.registry,
-        )
-        for reason in RESTART_REASONS:
-            self.engine_restarts.labels(reason)
-        self.loop_lag = Histogram(
+        self.loop_lag = self._histogram(
             "sightline_event_loop_lag_seconds",
             "How much later than asked the server's event loop woke up.",
-            buckets=LATENCY_BUCKETS_S,
+        )
+
+    def _add_load(self) -> None:
+        self.streams_active = self._gauge("sightline_streams_active", "Open live streams.")
+        self.waiting = Gauge(
+            "sightline_waiting", "Pictures in line now.", ["kind"], registry=self.registry
+        )
+        for kind in ("live", "upload"):
+            self.waiting.labels(kind)
+        self.queue_age = self._gauge(
+            "sightline_queue_age_seconds", "How long the longest in line has waited; 0: none does."
+        )
+        self.capacity = self._gauge(
+            "sightline_capacity_fps", "Frames a second that the default model's engines sustain."
+        )
+        self.reserved = self._gauge(
+            "sightline_reserved_fps", "Frames a second of it that are promised or set aside."
+        )
+
+    def _add_engine(self) -> None:
+        self.batch_size = self._histogram(
+            "sightline_batch_size", "Pictures in one engine call.", buckets=BATCH_BUCKETS
+        )
+        self.best_batch = self._gauge(
+            "sightline_best_batch_size", "Largest batch that pays here, for the default model."
+        )
+        self.engine_executions = self._counter("sightline_engine_executions_total", "Engine calls.")
+        self.engine_busy = self._counter(
+            "sightline_engine_busy_seconds_total",
+            "Time that engines had a batch in hand, decoding included, all engines added up.",
+        )
+        self.engines_running = self._gauge(
+            "sightline_engines_running", "Engines that can take a batch now."
+        )
+        self.engine_ready = self._gauge(
+            "sightline_engine_ready", "1 while the default model's engine takes frames, else 0."
+        )
+        self.engine_fallback = self._gauge(
+            "sightline_engine_fallback",
+            "1 while a model in memory runs on a slower engine than was asked for, else 0.",
+        )
+        self.engine_restarts = self._counter(
+            "sightline_engine_restarts_total",
+            "Engines started again, by what had become of them.",
+            "reason",
+            RESTART_REASONS,
+        )
+
+    def _add_models(self, version: str) -> None:
+        build = Gauge(
+            "sightline_build_info",
+            "1; the label is the server's version.",
+            ["version"],
             registry=self.registry,
         )
-        self.streams_active = Gauge(
-            "sightline_streams_active", "Open live streams.", registry=self.registry
+        build.labels(version).set(1)
+        self._models = ModelInfo()
+        self.registry.register(self._models)
+        self.model_loads = self._counter(
+            "sightline_model_loads_total",
+            "Models loaded into memory, or not.",
+            "result",
+            ("loaded", "failed"),
         )

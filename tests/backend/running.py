@@ -42,9 +42,10 @@ class Backend:
         return service
 
     @asynccontextmanager
-    async def camera(self, **options: Any) -> AsyncIterator[Camera]:
+    async def camera(self, query: str = "", **options: Any) -> AsyncIterator[Camera]:
         """Connect a client that has had its hello."""
-        async with connected(f"ws://127.0.0.1:{self.port}/ws/detect", **options) as camera:
+        url = f"ws://127.0.0.1:{self.port}/ws/detect?{query}"
+        async with connected(url, **options) as camera:
             yield camera
 
     async def metric(self, name: str, **labels: str) -> float:

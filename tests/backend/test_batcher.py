@@ -32,8 +32,14 @@ class Seen:
     def batch_ran(self, size: int, seconds: float) -> None:
         self.batches.append(size)
 
+    def engine_worked(self, seconds: float) -> None:
+        pass
+
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+
+    def model_load(self, result: str) -> None:
+        pass
 
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)

@@ -42,6 +42,10 @@ class FakeRunner:
         return SPEC
 
     @property
+    def pid(self) -> None:
+        return None
+
+    @property
     def served(self) -> ServedModel:
         return ServedModel(SPEC.name, SPEC.version, "fake", "fp32", "CPU")
 
@@ -82,8 +86,14 @@ class Seen:
     def batch_ran(self, size: int, seconds: float) -> None:
         pass
 
+    def engine_worked(self, seconds: float) -> None:
+        pass
+
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         self.ended += 1
+
+    def model_load(self, result: str) -> None:
+        pass
 
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)

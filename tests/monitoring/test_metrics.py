@@ -2,71 +2,101 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sightline_monitoring.buckets import LATENCY_BUCKETS_S
+from sightline_monitoring.engine_processes import EngineProcessCollector
+from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.host import HostCollector
 from sightline_monitoring.metrics import (
     DROP_REASONS,
-    LATENCY_BUCKETS_S,
+    REFUSAL_REASONS,
     RESTART_REASONS,
     RESULTS,
     STAGES,
     Metrics,
 )
+from sightline_monitoring.model_info import ModelLabels
 
-# Called as users of this field call them; the rest has the prefix and base units.
-KEPT = {"inference_latency_seconds", "images_processed", "inference_fps"}
-OURS = {
-    "sightline_frames": {"result"},
-    "sightline_frames_dropped": {"reason"},
-    "sightline_stage_duration_seconds": {"stage"},
-    "sightline_queue_duration_seconds": set(),
-    "sightline_result_age_seconds": set(),
-    "sightline_batch_size": set(),
-    "sightline_engine_executions": set(),
-    "sightline_engine_ready": set(),
-    "sightline_engine_restarts": {"reason"},
-    "sightline_event_loop_lag_seconds": set(),
-    "sightline_streams_active": set(),
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+# Called as users of this field call them; the rest has a prefix and base units.
+KEPT = {"inference_latency_seconds", "images_processed_total", "inference_fps"}
+FIXED = {
+    "sightline_frames_total": set(RESULTS),
+    "sightline_frames_dropped_total": set(DROP_REASONS),
+    "sightline_admitted_frames_total": {"yes", "no"},
+    "sightline_refusals_total": set(REFUSAL_REASONS),
+    "sightline_stage_duration_seconds": set(STAGES),
+    "sightline_waiting": {"live", "upload"},
+    "sightline_engine_restarts_total": set(RESTART_REASONS),
+    "sightline_model_loads_total": {"loaded", "failed"},
+    "sightline_host_memory_bytes": {"total", "available"},
+    "sightline_host_disk_bytes": {"total", "free"},
+    "sightline_host_network_bytes_total": {"sent", "received"},
 }
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def metrics(tmp_path: Path) -> Metrics:
+    metrics = Metrics("1.2.3")
+    metrics.registry.register(HostCollector(tmp_path))
+    metrics.registry.register(EngineProcessCollector(list))
+    return metrics
+
+
+def full_name(family: Metric) -> str:
+    """Return a metric's name as PromQL spells it, but for a histogram's endings."""
+    return family.name + ("_total" if family.type == "counter" else "")
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
     """Return what a scrape yields, by name, the process's own metrics left out."""
     text = generate_latest(metrics.registry).decode()
-    found = {family.name: family for family in text_string_to_metric_families(text)}
+    found = {full_name(family): family for family in text_string_to_metric_families(text)}
     return {name: family for name, family in found.items() if not name.startswith("process_")}
 
 
+def documented() -> dict[str, set[str]]:
+    """Return the names in docs/metrics.md, each with its labels."""
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*)\|", DOCS.read_text(), re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
 def test_every_documented_name_is_there_and_no_other(metrics: Metrics) -> None:
-    assert set(families(metrics)) - {"gpu_utilization"} == KEPT | set(OURS)
+    gpu = {full_name(family) for family in GpuCollector().describe()}
+    assert set(families(metrics)) | gpu == set(documented())
 
 
-def test_labels_are_the_documented_ones_with_a_fixed_set_of_values(metrics: Metrics) -> None:
-    reasons = {*DROP_REASONS, *RESTART_REASONS}
-    fixed = {"result": set(RESULTS), "reason": reasons, "stage": set(STAGES)}
+def test_labels_are_the_documented_ones(metrics: Metrics) -> None:
+    metrics.models_in_memory([ModelLabels("webcam", "1", "openvino", "fp32", "cpu")])
     for name, family in families(metrics).items():
-        names = {key for sample in family.samples for key in sample.labels} - {"le", "gpu"}
-        assert names == OURS.get(name, set()), name
-        for sample in family.samples:
-            for key, value in sample.labels.items():
-                assert key in ("le", "gpu") or value in fixed[key]
+        labels = {key for sample in family.samples for key in sample.labels} - {"le"}
+        assert labels == documented()[name], name
+    for family in GpuCollector().describe():
+        assert set(family._labelnames) == documented()[full_name(family)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(FIXED))
+def test_labels_take_a_fixed_set_of_values_and_all_are_there_from_the_start(
+    metrics: Metrics, name: str
+) -> None:
+    samples = families(metrics)[name].samples
+    assert {v for s in samples for k, v in s.labels.items() if k != "le"} == FIXED[name]
 
 
 def test_names_end_in_base_units_and_say_what_they_are(metrics: Metrics) -> None:
     for name, family in families(metrics).items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
-        assert not re.search(r"_(ms|millis|milliseconds|minutes|percent|kb|mb|total)(_|$)", name)
+        assert name in KEPT or name.startswith(("sightline_", "gpu_")), name
+        assert not re.search(r"_(ms|millis|milliseconds|minutes|percent|kb|mb)(_|$)", name)
         assert family.documentation.endswith("."), name
-        if any(word in name for word in ("duration", "latency", "age")) and "images" not in name:
+        if re.search("duration|latency|_age_|lag|deadline", name):
             assert name.endswith("_seconds"), name
 
 
@@ -74,10 +104,11 @@ def test_no_created_series_doubles_the_rest(metrics: Metrics) -> None:
     assert "_created" not in generate_latest(metrics.registry).decode()
 
 
-def test_latency_buckets_rise_from_half_a_millisecond() -> None:
+def test_latency_buckets_are_a_quarter_apart_from_half_a_millisecond() -> None:
     assert LATENCY_BUCKETS_S[0] == 0.0005
-    assert list(LATENCY_BUCKETS_S) == sorted(set(LATENCY_BUCKETS_S))
-    assert LATENCY_BUCKETS_S[-1] >= 10
+    assert LATENCY_BUCKETS_S[-1] == 10
+    for low, high in itertools.pairwise(LATENCY_BUCKETS_S):
+        assert 1.24 < high / low < 1.29
 
 
 def test_an_engine_call_and_its_pictures_are_counted(metrics: Metrics) -> None:
@@ -89,8 +120,8 @@ def test_an_engine_call_and_its_pictures_are_counted(metrics: Metrics) -> None:
     assert value("sightline_batch_size_sum") == 4
     assert value("images_processed_total") == 4
     assert value("inference_latency_seconds_sum") == pytest.approx(0.12)
-    assert value("inference_latency_seconds_bucket", {"le": "0.033"}) == 4
-    assert value("inference_latency_seconds_bucket", {"le": "0.016"}) == 0
+    assert value("inference_latency_seconds_bucket", {"le": "0.0315"}) == 4
+    assert value("inference_latency_seconds_bucket", {"le": "0.025"}) == 0
 
 
 def test_gauges_are_read_when_they_are_scraped(metrics: Metrics) -> None:
@@ -103,7 +134,17 @@ def test_gauges_are_read_when_they_are_scraped(metrics: Metrics) -> None:
     assert (value("sightline_streams_active"), value("sightline_engine_ready")) == (2, 1)
 
 
+def test_a_model_that_leaves_memory_leaves_no_series(metrics: Metrics) -> None:
+    one, two = (ModelLabels(name, "1", "openvino", "fp32", "cpu") for name in ("one", "two"))
+    told = []
+    for models in ([], [one], [one, two], [two]):
+        metrics.models_in_memory(models)
+        samples = families(metrics)["sightline_model_info"].samples
+        told.append([sample.labels["model"] for sample in samples])
+    assert told == [[], ["one"], ["one", "two"], ["two"]]
+
+
 def test_two_servers_in_one_process_count_apart() -> None:
-    one, two = Metrics(), Metrics(CollectorRegistry())
+    one, two = Metrics(), Metrics(registry=CollectorRegistry())
     one.engine_ran(1)
     assert two.registry.get_sample_value("sightline_engine_executions_total") == 0

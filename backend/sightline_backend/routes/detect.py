@@ -17,6 +17,7 @@ from sightline_backend.options import detect_options
 from sightline_backend.schemas import ERRORS, DetectAnswer, DetectFields, DetectForm
 from sightline_backend.service import Running
 from sightline_engines import wire
+from sightline_engines.errors import SightlineError
 from sightline_engines.picture import PictureLimits, decode_picture
 from sightline_engines.preprocess import fitted
 from sightline_engines.types import Image, ModelSpec, Result, ServedModel
@@ -53,7 +54,11 @@ async def detect(
     async with service.pool.using(asked.model) as batcher, service.decoded:
         options = detect_options(batcher.spec, _as_settings(asked))
         decoding_s = time.monotonic()
-        image, fit = await asyncio.to_thread(_decoded, picture, service.limits, batcher.spec)
+        try:
+            image, fit = await asyncio.to_thread(_decoded, picture, service.limits, batcher.spec)
+        except SightlineError:
+            service.telemetry.frame_refused()
+            raise
         decode_ms = (time.monotonic() - decoding_s) * 1e3
         height, width = image.shape[:2]
         work = Work(fit, options, received_s, math.inf, (width, height), decode_ms)
@@ -77,7 +82,7 @@ def _result(outcome: Outcome, served: ServedModel) -> Result:
         case Done(detections, size_wh, timings, batch_size):
             return Result(0, 0, size_wh, detections, timings, served, batch_size)
         case NotRun():
-            raise Refused("The server is stopping; try again in a moment.", 5.0)
+            raise Refused("The server is stopping; try again in a moment.", 5.0, "closing")
         case Failed(code, message):
             raise ReportedError(code, message)
 

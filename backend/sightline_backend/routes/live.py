@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
+from dataclasses import asdict
 
 import structlog
 from fastapi import APIRouter
@@ -12,13 +14,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightline_backend.admission import RateWish
 from sightline_backend.ending import full
 from sightline_backend.errors import Refused
+from sightline_backend.journal import Journal
 from sightline_backend.origins import origin_allowed
 from sightline_backend.seat import Seat
 from sightline_backend.service import Running, Service
 from sightline_backend.session import Session
+from sightline_backend.telemetry import Telemetry
 from sightline_engines import wire
 
 MOST_FPS = 1000.0
+STREAM_ID_BYTES = 12  # with a frame's number they make a trace id of 16
 
 router = APIRouter()
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -43,19 +48,22 @@ async def live(
         await socket.send_denial_response(problem)
         return
     await socket.accept(wire.SUBPROTOCOL)
+    journal = Journal(secrets.token_hex(STREAM_ID_BYTES), service.tracer)
+    structlog.contextvars.bind_contextvars(stream=journal.stream)  # in all of the stream's tasks
     try:
         service.sessions.check_room()  # before any work is done for the stream
         models = tuple(spec.name for spec in await service.pool.specs())
         service.sessions.check_room()  # others may have come in the meantime
         seat = await Seat.take(service.pool, wish)
     except Refused as refused:
-        await _turn_away(socket, refused)
+        await _turn_away(socket, refused, service.telemetry)
         return
-    session = Session(socket, seat, service.settings, service.telemetry)
+    session = Session(socket, seat, service.settings, service.telemetry, journal)
     with service.sessions.holding(session):
         log.info("stream opened", model=seat.spec.name, streams=len(service.sessions))
         ending = await session.run(models)
-    log.info("stream closed", why=ending.reason, streams=len(service.sessions))
+    counts = asdict(journal.counts)
+    log.info("stream closed", why=ending.reason, streams=len(service.sessions), **counts)
 
 
 def _wish(fps: str | None, min_fps: str | None) -> RateWish:
@@ -80,8 +88,10 @@ def _rate(name: str, text: str | None) -> float | None:
     )
 
 
-async def _turn_away(socket: WebSocket, refused: Refused) -> None:
+async def _turn_away(socket: WebSocket, refused: Refused, telemetry: Telemetry) -> None:
     """Tell why there is no room: after accepting, since browsers hide a refused handshake."""
+    telemetry.turned_away(refused.reason)
+    log.info("stream refused", code=refused.code, reason=refused.reason)
     failure = wire.Failure(refused.code, refused.message, retry_after_s=refused.retry_after_s)
     ending = full(refused.retry_after_s)
     with suppress(WebSocketDisconnect):

@@ -40,6 +40,11 @@ class Runner(Protocol):
         """The engine that answers; known once it has started."""
         ...
 
+    @property
+    def pid(self) -> int | None:
+        """The engine's own process while there is one."""
+        ...
+
     async def start(self, measure_up_to: int | None) -> Measured:
         """Load the engine, or load it anew, and measure batches up to a size.
 

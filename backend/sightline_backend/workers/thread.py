@@ -37,6 +37,11 @@ class ThreadRunner:
         assert self._engine is not None  # noqa: S101  told to nobody before it has started
         return self._engine.served
 
+    @property
+    def pid(self) -> None:
+        """There is no process of its own."""
+        return None
+
     async def start(self, measure_up_to: int | None) -> Measured:
         """Load the engine in the thread and measure it."""
         await self.close()

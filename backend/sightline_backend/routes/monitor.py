@@ -1,0 +1,123 @@
+"""GET /api/monitor: the last minutes in figures, and what is wrong now, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import fields
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from sightline_backend.schemas import ERRORS
+from sightline_backend.service import Running, Service
+from sightline_monitoring.figures import Figures, labelled
+from sightline_monitoring.history import LONGEST_S, WINDOW_S, History, Point
+from sightline_monitoring.trouble import Severity, State, find_trouble
+
+MOST_POINTS = 150  # of a series; more would be finer than a screen
+RESTARTS_S = 300.0
+
+router = APIRouter(prefix="/api", tags=["health"])
+
+
+class TroubleAnswer(BaseModel):
+    """One thing that is wrong now."""
+
+    code: str = Field(examples=["late"])
+    severity: Severity = Field(description="As of its alert: page somebody, or write a ticket.")
+    message: str
+
+
+class MonitorAnswer(BaseModel):
+    """The figures of the last minutes.
+
+    Names end in their unit: `_fps` pictures a second, `_s` seconds, `_share` 0 to 1, `_cpu`
+    processors in use. Rates, quantiles and means are over `window_s` before each time.
+    """
+
+    status: str = Field(
+        description="healthy, idle while no stream is open, or the code of the worst trouble.",
+        examples=["healthy"],
+    )
+    trouble: list[TroubleAnswer] = Field(description="The worst first.")
+    every_s: float
+    window_s: float
+    now: Figures = Field(description="The newest figures; null: none here, or nothing observed.")
+    times: list[float] = Field(description="Unix times in seconds, oldest first.")
+    series: dict[str, list[float | None]] = Field(description="Each figure of `now` at `times`.")
+
+
+@router.get(
+    "/monitor",
+    summary="The last minutes in figures, and what is wrong now",
+    response_model=MonitorAnswer,
+    responses={422: ERRORS[422]},
+)
+async def monitor(
+    service: Running,
+    minutes: Annotated[
+        float, Query(gt=0, le=LONGEST_S / 60, description="How far back the series go.")
+    ] = 5.0,
+) -> Response:
+    """Return what the pages' Monitor draws, at most 150 points a series: what Prometheus would
+    say over the same seconds, from the same counters.
+    """
+    state = _state(service)
+    # On a thread: thousands of numbers are written, and no frame should wait for them.
+    body = await asyncio.to_thread(_body, service.history, state, minutes * 60)
+    return Response(body, media_type="application/json")
+
+
+def _body(history: History, state: State, seconds: float) -> str:
+    points = history.points(seconds)
+    now = points[-1].figures if points else Figures()
+    trouble = find_trouble(now, state)
+    shown = thinned(points, history.every_s)
+    # Readings are by a clock that never jumps; pages want the time of day.
+    zero_s = time.time() - time.monotonic()
+    return MonitorAnswer(
+        status=trouble[0].code if trouble else _well(now),
+        trouble=[
+            TroubleAnswer(code=one.code, severity=one.severity, message=one.message)
+            for one in trouble
+        ],
+        every_s=history.every_s,
+        window_s=WINDOW_S,
+        now=now,
+        times=[round(point.at_s + zero_s, 1) for point in shown],
+        series={
+            field.name: [_rounded(getattr(point.figures, field.name)) for point in shown]
+            for field in fields(Figures)
+        },
+    ).model_dump_json()
+
+
+def _state(service: Service) -> State:
+    history = service.history
+    names = labelled("sightline_engine_restarts_total", history.latest or {})
+    return State(
+        not_ready=service.trouble,
+        fallback=None if service.trouble else service.pool.default.served.fallback,
+        restarts=history.span(RESTARTS_S).increase(*names) or 0.0,
+        window_s=WINDOW_S,
+        memory_s=RESTARTS_S,
+    )
+
+
+def _well(now: Figures) -> Literal["healthy", "idle"]:
+    return "healthy" if now.streams or now.answered_fps else "idle"
+
+
+def thinned(points: list[Point], every_s: float) -> list[Point]:
+    """Return every n-th point and the newest; which ones doesn't change as time goes on."""
+    step = -(-len(points) // MOST_POINTS) or 1
+    kept = [point for point in points[:-1] if round(point.at_s / every_s) % step == 0]
+    return [*kept, *points[-1:]]
+
+
+def _rounded(value: float | None) -> float | None:
+    """Drop digits that no screen shows; they are half of the answer's bytes."""
+    return None if value is None else float(f"{value:.5g}")
