@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers train-default eval-default
+.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers dashboards train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-peers: dev ## measure other servers beside it, each in its own virtual env
 
 bench-live: dev ## measure capture-to-box in a real headless Chromium, as a table
 	$(BIN)/python -m benchmarks.live
+
+dashboards: dev ## write Grafana's dashboards from monitoring/sightline_dashboards
+	@$(BIN)/python -m sightline_dashboards
 
 train-default: dev torch ## train the model that ships (DATA=folder; goes on where it stopped)
 	$(BIN)/python -m sightline_training train --data $(DATA)

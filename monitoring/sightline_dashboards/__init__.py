@@ -1,0 +1,1 @@
+"""The Grafana dashboards, written as code; `make dashboards` turns them into JSON."""

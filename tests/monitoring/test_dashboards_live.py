@@ -1,0 +1,212 @@
+"""Every query of every dashboard, asked of a real Prometheus that reads the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, start_http_server
+
+from sightline_monitoring import nvml
+from sightline_monitoring.gpu import GpuCollector
+from tests.browser.processes import backend
+from tests.cli.running import free_port
+from tests.monitoring.grafana import Question, View, dashboards, notes, panels, questions
+from tests.monitoring.prometheus_server import PrometheusServer, Sample, prometheus
+from tests.monitoring.test_gpu import FULL, Driver, card
+from tests.monitoring.traffic import traffic
+
+SCRAPE_S = 0.5
+PHASE_S = 9.0
+BOARDS = dashboards()
+# Queries that rightly return nothing on a machine in order, each with its reason. None so far:
+# the test has a GPU that is too hot, so alerts fire, and frames that failed.
+EMPTY: dict[str, str] = {}
+HOT = {"nvmlDeviceGetTemperature": 90}  # FULL slows down at 92
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Prometheus with a past: traffic without a GPU, then traffic with one."""
+
+    prometheus: PrometheusServer
+    server: str
+    start_s: float
+    gpu_s: float
+    end_s: float
+    answered: int
+
+    @property
+    def view(self) -> View:
+        """Look at all of it."""
+        return View(self.end_s - self.start_s, SCRAPE_S)
+
+    def ask(self, question: Question) -> list[Sample]:
+        """Return the series of an answer, each with its newest value that is a number."""
+        if question.instant:
+            found = self.prometheus.query(question.expr)
+            return [one for one in found if not math.isnan(one.value)]
+        series = self.prometheus.query_range(
+            question.expr, self.start_s, self.end_s, question.step_s
+        )
+        numbers = [
+            (labels, [value for _, value in points if not math.isnan(value)])
+            for labels, points in series
+        ]
+        return [Sample(labels, values[-1]) for labels, values in numbers if values]
+
+    def panel(self, board: str, title: str) -> list[list[Sample]]:
+        """Return the answer to each query of a panel."""
+        asked = questions(BOARDS[board], self.view)
+        return [self.ask(one) for one in asked if one.panel == title]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    port, gpu_port, driver = free_port(), free_port(), Driver([card(40, {**FULL, **HOT})])
+    server = backend(port, folder / "server.log", models_dir=str(folder), max_streams="2")
+    with ExitStack() as stack:
+        first = stack.enter_context(prometheus(folder / "first", {}, rules=False))
+        stack.callback(server.stop)
+        server.start()
+        assert server.process is not None
+        gpu = CollectorRegistry()
+        exporter, _ = start_http_server(gpu_port, "127.0.0.1", gpu)
+        stack.callback(exporter.server_close)
+        stack.callback(exporter.shutdown)
+        targets = {
+            "sightline": f"127.0.0.1:{port}",
+            "node": f"127.0.0.1:{gpu_port}",
+            "prometheus": first.url.removeprefix("http://"),
+        }
+        start_s = time.time()
+        second = stack.enter_context(
+            prometheus(folder / "second", targets, every_s=SCRAPE_S, faster=100)
+        )
+        second.wait_for("sightline_build_info")
+        answered = asyncio.run(traffic(port, server.process.pid, PHASE_S))
+        second.wait_for("sightline_engine_ready == 1 and sightline_streams_active == 0")
+        gpu_s = time.time()
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(nvml, "pynvml", driver)
+        gpu.register(GpuCollector())
+        answered += asyncio.run(traffic(port, server.process.pid, PHASE_S))
+        second.wait_for("sightline_engine_ready == 1")
+        second.wait_for('ALERTS{alertstate="firing",alertname="GpuHot"}')
+        yield Watched(second, targets["sightline"], start_s, gpu_s, time.time(), answered)
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_every_query_of_every_panel_returns_data_that_its_legend_can_name(
+    watched: Watched, uid: str
+) -> None:
+    blank, nameless = [], []
+    for question in questions(BOARDS[uid], watched.view):
+        answer = watched.ask(question)
+        if not answer and question.panel not in EMPTY:
+            blank.append(f"{question.panel}: {question.expr}")
+        labels = re.findall(r"\{\{(\w+)\}\}", question.legend)
+        if any(label not in one.labels for one in answer for label in labels):
+            nameless.append(f"{question.panel}: {question.legend}")
+    assert not blank
+    assert not nameless
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_every_annotation_marks_something(watched: Watched, uid: str) -> None:
+    for question in notes(BOARDS[uid], watched.view):
+        answer = watched.ask(question)
+        assert answer, question
+        for label in re.findall(r"\{\{(\w+)\}\}", question.legend):
+            assert all(label in one.labels for one in answer), question
+
+
+def test_a_model_is_marked_once_when_it_is_first_seen(watched: Watched) -> None:
+    (question,) = [
+        one for one in notes(BOARDS["sightline-live"], watched.view) if one.panel == "Model changes"
+    ]
+    ((labels, points),) = watched.prometheus.query_range(
+        question.expr, watched.start_s, watched.end_s, question.step_s
+    )
+    assert labels["model"] == "sightline-webcam"
+    assert len(points) == 1
+
+
+def test_the_servers_to_choose_from_are_those_that_were_read(watched: Watched) -> None:
+    for board in BOARDS.values():
+        (variable,) = [one for one in board["templating"]["list"] if one["type"] == "query"]
+        found = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+        assert found
+        url = f"{watched.prometheus.url}/api/v1/label/{found[2]}/values"
+        answer: dict[str, Any] = httpx.get(
+            url, params={"match[]": found[1]}, trust_env=False
+        ).json()
+        assert answer["data"] == [watched.server]
+
+
+def test_the_gpu_figure_shows_how_busy_the_engines_are_where_there_is_no_gpu(
+    watched: Watched,
+) -> None:
+    asked = questions(BOARDS["sightline-live"], watched.view)
+    gpu, engines = [one.expr for one in asked if one.panel == "GPU use"]
+
+    def at(expr: str, moment_s: float) -> bool:
+        return bool(watched.prometheus.query_range(expr, moment_s, moment_s, 1))
+
+    assert (at(gpu, watched.gpu_s - 2), at(engines, watched.gpu_s - 2)) == (False, True)
+    assert (at(gpu, watched.end_s), at(engines, watched.end_s)) == (True, False)
+
+
+def test_the_figures_are_those_of_the_traffic(watched: Watched) -> None:
+    ((ready,),) = watched.panel("sightline-models", "Takes frames")
+    assert ready.value == 1
+    ((restarts,),) = watched.panel("sightline-models", "Restarts")
+    assert restarts.value == pytest.approx(2, abs=0.5)  # one in each phase
+    ends = {one.labels["result"] for one in watched.panel("sightline-live", "Frames by end")[0]}
+    assert ends == {"answered", "dropped", "refused", "failed"}
+    ((kept,),) = watched.panel("sightline-objectives", "Live frames in time, goal 99 %")
+    assert 0 < kept.value <= 1
+    ((engine,),) = watched.panel("sightline-objectives", "Engine ready, goal 99.9 %")
+    assert 0 < engine.value < 1  # it was away after each crash
+    statuses = {
+        one.labels["status"]
+        for one in watched.panel("sightline-objectives", "HTTP answers by status")[0]
+    }
+    assert {"200", "404", "415"} <= statuses
+
+
+def test_the_first_figure_adds_up_to_what_the_clients_were_answered(watched: Watched) -> None:
+    asked = questions(BOARDS["sightline-live"], watched.view)
+    (question,) = [one for one in asked if one.panel == "Answered"]
+    ((_, points),) = watched.prometheus.query_range(
+        question.expr, watched.start_s, watched.end_s, SCRAPE_S
+    )
+    assert sum(fps for _, fps in points) * SCRAPE_S == pytest.approx(watched.answered, rel=0.15)
+
+
+def test_what_fires_is_listed_without_the_dead_mans_switch(watched: Watched) -> None:
+    (firing,) = watched.panel("sightline-objectives", "What is firing")
+    names = {one.labels["alertname"] for one in firing}
+    assert "GpuHot" in names
+    assert "Watchdog" not in names
+    for one in firing:
+        assert one.labels["severity"] in {"page", "ticket"}
+        assert watched.start_s <= one.value / 1000 <= watched.end_s
+
+
+def test_the_table_of_models_has_its_columns(watched: Watched) -> None:
+    ((model,),) = watched.panel("sightline-models", "Models in memory")
+    (panel,) = [
+        one for one in panels(BOARDS["sightline-models"]) if one["title"] == "Models in memory"
+    ]
+    (order,) = panel["transformations"]
+    assert set(order["options"]["renameByName"]) == set(model.labels)
