@@ -1,0 +1,1 @@
+"""How alerts reach people: settings from the environment, turned into an alertmanager.yml."""
