@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware import Middleware
 
+from sightline_backend.access import AccessLog
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.cors import SameHostCors
 from sightline_backend.gate import MethodGate, UploadGate
@@ -24,6 +25,7 @@ from sightline_backend.service import Service
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
+from sightline_backend.tracing.tracer import Tracer
 from sightline_backend.version import VERSION
 from sightline_backend.workers.choice import LoadEngine, runners
 from sightline_engines.picture import PictureLimits
@@ -71,11 +73,12 @@ def create_app(
     telemetry.metrics.registry.register(HostCollector(settings.models_dir))
     telemetry.metrics.registry.register(EngineProcessCollector(lambda: gauges.pids))
     sessions = Sessions(settings.max_streams)
-    service = Service(settings, pool, sessions, telemetry)
+    tracer = Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None
+    service = Service(settings, pool, sessions, telemetry, tracer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pool:
+        async with tracer or nullcontext(), pool:  # what the pool's last frames leave is sent
             watch = asyncio.create_task(watch_loop(telemetry.metrics.loop_lag.observe))
             copying = asyncio.create_task(gauges.watch())
             keeping = asyncio.create_task(keep(service.history, telemetry.metrics.registry))
@@ -100,7 +103,8 @@ def create_app(
     telemetry.metrics.watch_engine(lambda: service.trouble is None)
     _add_routes(app)
     _add_http_metrics(app, telemetry.metrics)
-    app.add_middleware(MethodGate)  # added last, so it comes first
+    app.add_middleware(MethodGate)
+    app.add_middleware(AccessLog, tracer)  # added last, so it comes first
     return app
 
 

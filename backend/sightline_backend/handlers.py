@@ -63,10 +63,12 @@ async def _http(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _unexpected(_request: Request, _error: Exception) -> Response:
-    # The server logs the traceback itself; the client gets none of it.
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    # The server logs the traceback itself; the client gets none of it but the call's id.
     message = "The server failed on this request; its log says why."
-    return error_response(500, "internal", message)
+    response = error_response(500, "internal", message)
+    response.headers["x-request-id"] = request.state.call.id
+    return response
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import structlog
@@ -14,14 +14,14 @@ from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.pace import Pace
 from sightline_backend.peaks import Peaks
 from sightline_backend.telemetry import is_ours
-from sightline_backend.tracing.hops import Trace, live_hops, unrun_hops
+from sightline_backend.tracing.hops import Attributes, Trace, live_hops, unrun_hops
 from sightline_backend.tracing.tracer import Tracer
 from sightline_engines.types import ServedModel
 from sightline_engines.wire import FramePacket, frame_id
 
 LINES_PER_S, LINES_AT_ONCE = 1.0, 3  # about single frames, of one stream
 PEAK_SPAN_S = 5.0  # as the page's strip looks back
-PEAKS_PER_S, PEAKS_AT_ONCE = 1.0, 3
+PEAKS_PER_S, PEAKS_AT_ONCE = 1.0, 10  # a stream begins with several, each above the last
 
 OnSent: TypeAlias = Callable[[], None]
 
@@ -54,7 +54,7 @@ class Journal:
     """Counts a stream's frames, logs those that failed, and chooses those that are traced.
 
     Traced are a share of all, those of which a warning is logged, and the slowest of the last
-    five seconds: the one that the page's strip names.
+    five seconds: the one that the page's strip names. At debug level that has a line, too.
     """
 
     def __init__(self, stream: str, tracer: Tracer | None) -> None:
@@ -79,9 +79,13 @@ class Journal:
         age_s = now_s - received_s + packet.age_ms / 1e3
         worth = False
         match outcome:
-            case Done():
+            case Done(timings=timings):
                 self.counts.answered += 1
-                worth = self._tracer is not None and self._is_peak(now_s, age_s)
+                if self._debug or self._tracer is not None:
+                    worth = self._is_peak(now_s, age_s)
+                if worth and self._debug:
+                    spent = {f"{name}_ms": round(ms, 1) for name, ms in asdict(timings).items()}
+                    log.debug("frame slow", **_named(self.stream, packet.seq, age_s), **spent)
             case NotRun(reason):
                 self.counts.dropped += 1
                 if self._debug and reason == "late":
@@ -133,7 +137,7 @@ class Journal:
             hops = live_hops(captured_s, ended.received_s, ended.outcome.timings, sent_s)
         else:
             hops = unrun_hops(captured_s, ended.received_s, ended.ended_s, sent_s)
-        attributes = {
+        attributes: Attributes = {
             "sightline.stream": self.stream,
             "sightline.seq": ended.packet.seq,
             "sightline.outcome": outcome,
@@ -143,11 +147,17 @@ class Journal:
         }
         trace = Trace(ended.frame, "frame", captured_s, sent_s, hops, attributes, failure)
         self._tracer.send(trace)
-        named = _named(self.stream, ended.packet.seq, sent_s - captured_s)
-        log.info("frame traced", **named, trace_id=ended.frame, outcome=outcome)
+        log.info(
+            "frame traced",
+            stream=self.stream,
+            seq=ended.packet.seq,
+            trace_id=ended.frame,
+            age_ms=round((sent_s - captured_s) * 1e3, 1),
+            outcome=outcome,
+        )
 
 
-def served_attributes(served: ServedModel) -> dict[str, str]:
+def served_attributes(served: ServedModel) -> Attributes:
     """Return a trace's attributes of what answered."""
     return {
         "sightline.model": f"{served.name} v{served.version}",
@@ -156,7 +166,7 @@ def served_attributes(served: ServedModel) -> dict[str, str]:
     }
 
 
-def done_attributes(outcome: Outcome) -> dict[str, int]:
+def done_attributes(outcome: Outcome) -> Attributes:
     """Return a trace's attributes of what was found, none for a frame that was not run."""
     if not isinstance(outcome, Done):
         return {}

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -169,7 +170,9 @@ class EnginePool:
             leaving = self._make_room()
             place = Place(spec, asyncio.get_running_loop().create_future())
             place.task = asyncio.create_task(
-                self._run(place, leaving.task if leaving else None), name=f"model {spec.name}"
+                self._run(place, leaving.task if leaving else None),
+                name=f"model {spec.name}",
+                context=Context(),  # its log lines are not about the call that asked for it first
             )
             self._tasks.add(place.task)
             place.task.add_done_callback(self._tasks.discard)

@@ -28,6 +28,7 @@ class Service:
     pool: EnginePool
     sessions: Sessions
     telemetry: Telemetry
+    tracer: Tracer | None = None  # None: nothing is traced
     history: History = field(default_factory=History)
     decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))
 

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     def _unset_when_empty(cls, value: object) -> object:
         return value or None
 
+    @field_validator("trace_to")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"an address such as http://localhost:4318 is needed, got {value!r}")
+        return value
+
     @model_validator(mode="after")
     def _processes_for_instances(self) -> Self:
         if not self.isolate and self.instances > 1:

@@ -172,6 +172,7 @@ class Result:
     timings: Timings
     model: ServedModel
     batch_size: int = 1
+    traced: bool = False  # the server sent a trace of this frame (docs/tracing.md)
 
 
 @dataclass(frozen=True, slots=True)

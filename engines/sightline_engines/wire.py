@@ -18,6 +18,9 @@ keeps at most `credits` frames without an end. The header, in network byte order
 
 `captured_us` is the client's clock and is only echoed. `age_ms` is how old the frame was
 when it was sent, so that the server's deadline counts from capture with no common clock.
+
+`hello` names the stream by 24 random hex digits. A frame's id is these and its `seq` as eight
+more: the server's log and traces know it by that name (docs/tracing.md).
 """
 
 from __future__ import annotations
@@ -78,6 +81,7 @@ class Hello:
     max_frame_bytes: int
     models: tuple[str, ...] = ()  # names that `settings.model` accepts
     fps: float | None = None  # promised frames a second; None: a share of what others leave
+    stream: str = ""  # its id, 24 hex digits; empty from a server that has none
     version: int = VERSION
 
 
@@ -103,6 +107,11 @@ class Failure:
 
 
 ServerMessage = Hello | Settings | Result | Dropped | Failure
+
+
+def frame_id(stream: str, seq: int) -> str:
+    """Return the id of a stream's frame: 32 hex digits, a W3C trace id."""
+    return f"{stream}{seq & 0xFFFFFFFF:08x}"
 
 
 def encode_frame(packet: FramePacket) -> bytes:
@@ -199,6 +208,7 @@ def message_from_json(text: str) -> ServerMessage:
 def result_to_dict(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
     """Return the JSON-ready object that `/detect` and the stream share."""
     width, height = result.size_wh
+    traced = {"traced": True} if result.traced else {}
     return {
         "seq": result.seq,
         "captured_us": result.captured_us,
@@ -207,6 +217,7 @@ def result_to_dict(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
         "detections": result.detections.to_dicts(labels),
         "timings_ms": {name: round(getattr(result.timings, name), 2) for name in _TIMINGS},
         "batch_size": result.batch_size,
+        **traced,
     }
 
 
@@ -225,6 +236,7 @@ def result_from_dict(data: dict[str, Any]) -> Result:
         timings=Timings(**data["timings_ms"]),
         model=ServedModel(**data["model"]),
         batch_size=int(data["batch_size"]),
+        traced=bool(data.get("traced", False)),
     )
 
 
@@ -239,7 +251,8 @@ def _hello(data: dict[str, Any]) -> Hello:
         labels=tuple(data.pop("labels")),
         input_size_wh=(int(width), int(height)),
         models=tuple(data.pop("models")),
-        **data,
+        # What a newer server says besides is no reason not to understand it.
+        **{name: value for name, value in data.items() if name in Hello.__dataclass_fields__},
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sightline_engines import wire
 from sightline_engines.types import Result
 from sightline_frontend.pacing import Pacer
-from sightline_frontend.stats import LiveStats
+from sightline_frontend.stats import FrameName, LiveStats
 
 _FAILURES_SHOWN = 5  # as many frames in a row that failed are no accident
 
@@ -18,6 +18,7 @@ class Seen:
 
     result: Result
     came_s: float
+    frame: FrameName
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Exchange:
         self.seen: Seen | None = None
         self.problem: str | None = None
         self._stats = stats
+        self._stream = hello.stream
         self._pacer = Pacer(hello.credits)
         self._max_frame_bytes = hello.max_frame_bytes
         self._sent: dict[int, _Sent] = {}
@@ -94,7 +96,8 @@ class Exchange:
         if sent is not None:
             round_trip_ms = (now_s - sent.sent_s) * 1e3
             self._stats.answered(now_s, sent.encode_ms, round_trip_ms, result.timings)
-            self.seen = Seen(result, sent.came_s)
+            frame = FrameName(self._stream, result.seq, result.traced)
+            self.seen = Seen(result, sent.came_s, frame)
 
     def _fail(self, text: str) -> None:
         self._failures += 1

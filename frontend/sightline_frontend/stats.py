@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sightline_engines.types import ServedModel, Timings
 
 SPAN_S = 5.0
 STAGES = ("encode", "network", "decode", "queue", "preprocess", "infer", "postprocess")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameName:
+    """By what the server's log and traces know a frame."""
+
+    stream: str  # empty from a server that names none
+    seq: int
+    traced: bool
 
 
 class Window:
@@ -55,6 +64,7 @@ class LiveStats:
         self._lock = threading.Lock()
         self._pictures = Window()
         self._to_box = Window()
+        self._named: deque[tuple[float, float, FrameName]] = deque()  # drawn when, its age, which
         self._stages = {name: Window() for name in STAGES}
         self._drops: Counter[str] = Counter()
         self._model: ServedModel | None = None
@@ -86,10 +96,12 @@ class LiveStats:
             for name, window in self._stages.items():
                 window.add(now_s, times[name])
 
-    def drawn(self, now_s: float, age_ms: float) -> None:
+    def drawn(self, now_s: float, age_ms: float, frame: FrameName) -> None:
         """Count boxes that were drawn for the first time, `age_ms` after their frame came."""
         with self._lock:
             self._to_box.add(now_s, age_ms)
+            self._named.append((now_s, age_ms, frame))
+            self._forget(now_s)
 
     def snapshot(self, now_s: float) -> dict[str, Any]:
         """Return the figures as live_component/strip.js takes them."""
@@ -100,6 +112,18 @@ class LiveStats:
                 "p50": self._to_box.quantile(0.5),
                 "p95": self._to_box.quantile(0.95),
                 "stages": [[name, w.mean() or 0.0] for name, w in self._stages.items()],
+                "slowest": self._slowest(now_s),
                 "drops": dict(self._drops),
                 "model": None if self._model is None else asdict(self._model),
             }
+
+    def _slowest(self, now_s: float) -> dict[str, Any] | None:
+        self._forget(now_s)
+        if not self._named:
+            return None
+        _, age_ms, frame = max(self._named, key=lambda drawn: drawn[1])
+        return {"ageMs": age_ms, **asdict(frame)}
+
+    def _forget(self, now_s: float) -> None:
+        while self._named and self._named[0][0] < now_s - SPAN_S:
+            self._named.popleft()

@@ -50,7 +50,7 @@ class WebRtcStream:
         self.stats.picture(now_s)
         if seen is not None and seen is not self._drawn:
             self._drawn = seen
-            self.stats.drawn(now_s, (now_s - seen.came_s) * 1e3)
+            self.stats.drawn(now_s, (now_s - seen.came_s) * 1e3, seen.frame)
         return av.VideoFrame.from_ndarray(image, format="bgr24")
 
 

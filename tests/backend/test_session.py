@@ -111,7 +111,7 @@ async def test_one_bad_frame_fails_by_its_number_and_ends_nothing(
             assert (failure.seq, failure.code) == (41, code)
             assert failure.message
             assert (await camera.detect(42)).seq == 42
-        assert await backend.metric("sightline_frames_total", result="failed") == 1
+        assert await backend.metric("sightline_frames_total", result="refused") == 1
 
 
 async def test_an_engine_that_fails_once_fails_one_frame() -> None:

@@ -49,6 +49,8 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("allowed_origins", "cams.example.org"),
         ("allowed_origins", "https://cams.example.org/"),
         ("preload", "a,b,c"),
+        ("trace_share", 1.5),
+        ("trace_to", "localhost:4318"),
         ("colour", "red"),
     ],
 )

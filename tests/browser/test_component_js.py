@@ -12,7 +12,7 @@ from sightline_engines import wire
 from sightline_engines.types import Timings
 from sightline_frontend.client import backoff_s
 from sightline_frontend.pacing import Pacer
-from sightline_frontend.stats import Window
+from sightline_frontend.stats import FrameName, LiveStats, Window
 from tests.browser.conftest import Site
 
 pytestmark = pytest.mark.browser
@@ -124,6 +124,32 @@ def test_both_windows_count_alike(script: Any, values: list[int]) -> None:
     end_s = max(0, len(values) - 1) / 10
     here = [window.rate(end_s), window.quantile(0.5), window.quantile(0.95), window.mean()]
     assert in_browser == [pytest.approx(v) if v is not None else None for v in here]
+
+
+@pytest.mark.parametrize("ages", [[], [5], [50, 212, 60], [7, 7], [300] + [1] * 60])
+def test_both_name_the_same_slowest_frame(script: Any, ages: list[float]) -> None:
+    stream = "3fa9c2" * 4
+    in_browser = script(
+        "stats",
+        """const stats = new m.LiveStats(); const timings = { total: 0 };
+        argument[1].forEach((ageMs, seq) => stats.result(seq * 100, {
+            ageMs, encodeMs: 0, roundTripMs: 0, timings,
+            frame: { stream: argument[0], seq, traced: false },
+        }));
+        return stats.snapshot(argument[1].length * 100).slowest;""",
+        [stream, ages],
+    )
+    stats = LiveStats()
+    for seq, age_ms in enumerate(ages):
+        stats.drawn(seq / 10, age_ms, FrameName(stream, seq, traced=False))
+    assert in_browser == stats.snapshot(len(ages) / 10)["slowest"]
+
+
+@pytest.mark.parametrize("seq", [0, 420, 2**31, 2**32 - 1, 2**32])
+def test_both_make_the_same_id_of_a_frame(script: Any, seq: int) -> None:
+    stream = "3fa9c2" * 4
+    found = script("strip", "return m.frameId(argument)", {"stream": stream, "seq": seq})
+    assert found == wire.frame_id(stream, seq)
 
 
 def test_both_wait_alike_before_they_try_again(script: Any) -> None:

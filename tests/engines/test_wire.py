@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sightline_engines.wire import (
     Settings,
     decode_frame,
     encode_frame,
+    frame_id,
     message_from_json,
     message_to_json,
     settings_from_json,
@@ -146,6 +148,7 @@ def test_any_text_is_settings_or_a_wire_error(text: str) -> None:
     [
         Hello(MODEL, LABELS, (416, 416), Settings(0.4, 0.5, ("face",), 10, "m"), 500, 2, 2**20),
         Hello(MODEL, (), (1, 1), Settings(), 0, 1, 1, ("a", "b")),
+        Hello(MODEL, (), (1, 1), Settings(), 0, 1, 1, stream="3fa9c2" * 4),
         Settings(0.5),
         Dropped(3, "late"),
         Failure("bad_picture", "The picture is empty.", 4),
@@ -154,6 +157,35 @@ def test_any_text_is_settings_or_a_wire_error(text: str) -> None:
 )
 def test_a_servers_message_is_read_back_as_it_was_sent(message: ServerMessage) -> None:
     assert message_from_json(message_to_json(message)) == message
+
+
+def test_a_hello_of_an_older_or_a_newer_server_is_understood() -> None:
+    hello = Hello(MODEL, (), (1, 1), Settings(), 0, 1, 1, stream="3fa9c2" * 4)
+    fields = json.loads(message_to_json(hello))
+    newer = message_from_json(json.dumps({**fields, "something": ["new"]}))
+    assert newer == hello
+    del fields["stream"]
+    older = message_from_json(json.dumps(fields))
+    assert isinstance(older, Hello)
+    assert older.stream == ""
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_result_says_that_it_was_traced_only_when_it_was(traced: bool) -> None:
+    text = message_to_json(replace(result(Detections.empty()), traced=traced), LABELS)
+    assert ("traced" in json.loads(text)) is traced
+    found = message_from_json(text)
+    assert isinstance(found, Result)
+    assert found.traced is traced
+
+
+@pytest.mark.parametrize(
+    ("seq", "last"), [(0, "00000000"), (420, "000001a4"), (2**32 - 1, "ffffffff"), (2**32, "0" * 8)]
+)
+def test_a_frames_id_is_a_trace_id_of_stream_and_number(seq: int, last: str) -> None:
+    found = frame_id("3fa9c2" * 4, seq)
+    assert found == "3fa9c23fa9c23fa9c23fa9c2" + last
+    assert 0 < int(found, 16) < 2**128
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

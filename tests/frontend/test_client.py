@@ -14,7 +14,7 @@ import pytest
 from sightline_engines import wire
 from sightline_frontend import client as client_module
 from sightline_frontend.client import LiveClient, backoff_s
-from sightline_frontend.stats import LiveStats
+from sightline_frontend.stats import FrameName, LiveStats
 from tests.frontend.fake_backend import FakeBackend, free_port, running
 
 PICTURE = np.full((96, 128, 3), 90, np.uint8)
@@ -64,6 +64,7 @@ def test_frames_go_out_as_small_jpegs_and_results_come_back(fake: FakeBackend) -
         assert seen is not None
         assert seen.result.detections.xyxy.tolist() == [[0, 0, 32, 48]]
         assert seen.result.captured_us == int(seen.came_s * 1e6)
+        assert seen.frame == FrameName("3fa9c2" * 4, seen.result.seq, traced=False)
         jpeg = cv2.imdecode(np.frombuffer(fake.packets[0].payload, np.uint8), cv2.IMREAD_COLOR)
         assert jpeg is not None
         assert jpeg.shape == (48, 64, 3)

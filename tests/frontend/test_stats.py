@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sightline_engines.types import ServedModel, Timings
-from sightline_frontend.stats import STAGES, LiveStats, Window
+from sightline_frontend.stats import STAGES, FrameName, LiveStats, Window
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ def test_a_stream_that_has_not_begun_shows_nothing() -> None:
         "p50": None,
         "p95": None,
         "stages": [[name, 0.0] for name in STAGES],
+        "slowest": None,
         "drops": {},
         "model": None,
     }
@@ -58,7 +59,7 @@ def test_a_snapshot_is_what_the_strip_can_read() -> None:
     stats.drop("late")
     for tick in range(11):
         stats.picture(tick / 10)
-        stats.drawn(tick / 10, 80.0)
+        stats.drawn(tick / 10, 80.0, FrameName("3fa9c2", tick, traced=False))
     stats.answered(1.0, 2.0, 50.0, Timings(decode=1, queue=2, infer=30, total=40))
     shown = json.loads(json.dumps(stats.snapshot(1.0)))
     assert shown["pictureFps"] == pytest.approx(10)
@@ -69,3 +70,14 @@ def test_a_snapshot_is_what_the_strip_can_read() -> None:
         "preprocess": 0.0, "infer": 30.0, "postprocess": 0.0,
     }  # fmt: skip
     assert shown["model"]["fallback"] == "no CUDA"
+
+
+def test_the_slowest_frame_of_the_last_seconds_is_named() -> None:
+    stats = LiveStats()
+    for seq, age_ms in enumerate([50.0, 212.0, 60.0, 70.0]):
+        stats.drawn(seq, age_ms, FrameName("3fa9c2", seq, traced=seq == 1))
+    assert stats.snapshot(3.0)["slowest"] == {
+        "ageMs": 212.0, "stream": "3fa9c2", "seq": 1, "traced": True,
+    }  # fmt: skip
+    assert stats.snapshot(6.5)["slowest"]["seq"] == 3
+    assert stats.snapshot(60.0)["slowest"] is None

@@ -8,9 +8,11 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
+from sightline_backend.call import Call, Detected
 from sightline_backend.errors import Refused, ReportedError
 from sightline_backend.formats import Format, as_csv, as_image, as_json, as_roboflow
 from sightline_backend.options import detect_options
@@ -39,6 +41,7 @@ _OTHER_FORMATS = {
     responses={200: _OTHER_FORMATS, **ERRORS},
 )
 async def detect(
+    request: Request,
     service: Running,
     query: Annotated[DetectFields, Query()],
     form: Annotated[DetectForm, Form(media_type="multipart/form-data")],
@@ -62,7 +65,11 @@ async def detect(
         decode_ms = (time.monotonic() - decoding_s) * 1e3
         height, width = image.shape[:2]
         work = Work(fit, options, received_s, math.inf, (width, height), decode_ms)
-        result = _result(await batcher.enqueue(work), batcher.served)
+        outcome = await batcher.enqueue(work)
+        if isinstance(outcome, Done):
+            call: Call = request.state.call
+            call.detected = Detected(received_s, decoding_s, outcome, batcher.served)
+        result = _result(outcome, batcher.served)
         return await _answer(asked.format, result, batcher.spec.labels, image)
 
 

@@ -117,4 +117,5 @@ def _handshake_problem(socket: WebSocket, service: Service) -> JSONResponse | No
 
 
 def _denial(status: int, code: str, message: str) -> JSONResponse:
+    log.info("stream refused", code=code, why=message[:200])
     return JSONResponse({"error": {"code": code, "message": message}}, status)

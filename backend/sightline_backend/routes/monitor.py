@@ -18,7 +18,6 @@ from sightline_monitoring.history import LONGEST_S, WINDOW_S, History, Point
 from sightline_monitoring.trouble import Severity, State, find_trouble
 
 MOST_POINTS = 150  # of a series; more would be finer than a screen
-RESTARTS_S = 300.0
 
 router = APIRouter(prefix="/api", tags=["health"])
 
@@ -67,11 +66,14 @@ async def monitor(
     """
     state = _state(service)
     # On a thread: thousands of numbers are written, and no frame should wait for them.
-    body = await asyncio.to_thread(_body, service.history, state, minutes * 60)
-    return Response(body, media_type="application/json")
+    written = await asyncio.to_thread(
+        lambda: answer(service.history, state, minutes * 60).model_dump_json()
+    )
+    return Response(written, media_type="application/json")
 
 
-def _body(history: History, state: State, seconds: float) -> str:
+def answer(history: History, state: State, seconds: float) -> MonitorAnswer:
+    """Return the last seconds of a history, and what is wrong at its end."""
     points = history.points(seconds)
     now = points[-1].figures if points else Figures()
     trouble = find_trouble(now, state)
@@ -92,7 +94,7 @@ def _body(history: History, state: State, seconds: float) -> str:
             field.name: [_rounded(getattr(point.figures, field.name)) for point in shown]
             for field in fields(Figures)
         },
-    ).model_dump_json()
+    )
 
 
 def _state(service: Service) -> State:
@@ -101,9 +103,7 @@ def _state(service: Service) -> State:
     return State(
         not_ready=service.trouble,
         fallback=None if service.trouble else service.pool.default.served.fallback,
-        restarts=history.span(RESTARTS_S).increase(*names) or 0.0,
-        window_s=WINDOW_S,
-        memory_s=RESTARTS_S,
+        restarts=history.span(LONGEST_S).increase(*names) or 0.0,
     )
 
 

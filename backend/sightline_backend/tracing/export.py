@@ -76,9 +76,7 @@ class OtlpExport:
         )
         inside = api.set_span_in_context(root, Context())
         for hop in trace.hops:
-            span = self._tracer.start_span(
-                hop.name, inside, start_time=_ns(hop.start_s, offset_ns)
-            )
+            span = self._tracer.start_span(hop.name, inside, start_time=_ns(hop.start_s, offset_ns))
             span.end(_ns(hop.end_s, offset_ns))
         if trace.failure is not None:
             root.set_status(api.Status(api.StatusCode.ERROR, trace.failure))

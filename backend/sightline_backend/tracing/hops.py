@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from sightline_engines.types import Timings
+
+Attributes: TypeAlias = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Trace:
     start_s: float
     end_s: float
     hops: tuple[Hop, ...]
-    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     failure: str | None = None  # an error's code
     parent_id: str | None = None  # 16 hex digits: the span of whoever called
 

@@ -17,6 +17,7 @@ import sys
 from typing import BinaryIO, cast
 
 from sightline_backend.batch import run_batch
+from sightline_backend.logs import configure
 from sightline_backend.measure import measure
 from sightline_backend.workers import pipe
 from sightline_backend.workers.arena import Arena
@@ -42,6 +43,7 @@ def main(fd: int, arena: Arena) -> None:
 
 
 def _serve(stream: BinaryIO, arena: Arena, load: Load) -> None:
+    configure(load.options.logs, model=load.spec.name)
     try:
         engine, measured = _loaded(load)
     except SightlineError as error:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from sightline_backend.logs import LogOptions
 from sightline_backend.settings import Settings
 from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
@@ -30,7 +31,8 @@ def runners(
     count = settings.instances
     if threads is None and count > 1:
         threads = max(1, _cores() // count)
-    options = EngineOptions(engine, device, threads)
+    logs = LogOptions(settings.log_level, settings.log_format)
+    options = EngineOptions(engine, device, threads, logs)
     return [ProcessRunner(spec, options, limits, settings.max_batch) for _ in range(count)]
 
 

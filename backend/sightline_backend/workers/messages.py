@@ -7,12 +7,13 @@ classes does, with every frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.logs import LogOptions
 from sightline_backend.workers.arena import Arena
 from sightline_backend.workers.runner import Measured
 from sightline_engines.load import EngineName
@@ -30,6 +31,7 @@ class EngineOptions:
     engine: EngineName = "auto"
     device: str | None = None
     threads: int | None = None
+    logs: LogOptions = field(default_factory=LogOptions)
 
 
 @dataclass(frozen=True, slots=True)

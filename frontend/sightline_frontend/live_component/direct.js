@@ -196,6 +196,7 @@ export class DirectStream {
       encodeMs: frame.encodeMs,
       roundTripMs: answeredMs - frame.sentMs,
       timings: message.timings_ms,
+      frame: { stream: this.limits.stream, seq: message.seq, traced: message.traced === true },
     });
   }
 

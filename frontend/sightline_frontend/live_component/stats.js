@@ -53,6 +53,7 @@ export class LiveStats {
   constructor() {
     this.pictures = new Window();
     this.captureToBox = new Window();
+    this.named = new Window(); // [time, { ageMs, stream, seq, traced }]
     this.stages = Object.fromEntries(STAGES.map((name) => [name, new Window()]));
     this.drops = {};
     this.model = null;
@@ -63,11 +64,20 @@ export class LiveStats {
   }
 
   /** Count a result drawn now; `roundTripMs` runs from send to answer. */
-  result(nowMs, { ageMs, encodeMs, roundTripMs, timings }) {
+  result(nowMs, { ageMs, encodeMs, roundTripMs, timings, frame }) {
     this.captureToBox.add(nowMs, ageMs);
+    this.named.add(nowMs, { ageMs, ...frame });
     this.stages.encode.add(nowMs, encodeMs);
     this.stages.network.add(nowMs, Math.max(0, roundTripMs - timings.total));
     for (const name of STAGES.slice(2)) this.stages[name].add(nowMs, timings[name]);
+  }
+
+  /** The frame of the last seconds that took longest, null without any. */
+  slowest(nowMs) {
+    this.named.forget(nowMs);
+    return this.named.samples
+      .map(([, frame]) => frame)
+      .reduce((worst, frame) => (worst && worst.ageMs >= frame.ageMs ? worst : frame), null);
   }
 
   snapshot(nowMs) {
@@ -77,6 +87,7 @@ export class LiveStats {
       p50: this.captureToBox.quantile(0.5),
       p95: this.captureToBox.quantile(0.95),
       stages: STAGES.map((name) => [name, this.stages[name].mean() ?? 0]),
+      slowest: this.slowest(nowMs),
       drops: { ...this.drops },
       model: this.model,
     };

@@ -91,9 +91,58 @@ function engineTile(model) {
   return box;
 }
 
+/** Return a frame's id, the same as wire.py's `frame_id`: the server's log and traces know it. */
+export function frameId({ stream, seq }) {
+  return stream + (seq >>> 0).toString(16).padStart(8, "0");
+}
+
+async function copy(button) {
+  const id = button.dataset.id;
+  try {
+    await navigator.clipboard.writeText(id);
+  } catch {
+    const field = document.createElement("textarea"); // plain http has no clipboard otherwise
+    field.value = id;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  button.dataset.copied = id;
+  button.textContent = "copied";
+  setTimeout(() => delete button.dataset.copied, 1500);
+}
+
+/** The line below the tiles; it stays in place, so that it can be clicked while they change. */
+function slowestLine(list) {
+  const found = list.querySelector(".slowest");
+  if (found) return found;
+  const line = document.createElement("div");
+  line.className = "slowest";
+  line.innerHTML = '<dt>Slowest of 5 s</dt><dd><span></span> <button type="button"></button></dd>';
+  line.querySelector("button").addEventListener("click", (event) => copy(event.currentTarget));
+  list.append(line);
+  return line;
+}
+
+function showSlowest(line, slowest) {
+  line.hidden = !slowest?.stream;
+  if (line.hidden) return;
+  const button = line.querySelector("button");
+  line.querySelector("span").textContent = `${ms(slowest.ageMs)} ms`;
+  const name = `frame ${slowest.seq} of stream ${slowest.stream.slice(0, 6)}`;
+  button.dataset.id = frameId(slowest);
+  const copied = button.dataset.copied === button.dataset.id;
+  button.textContent = copied ? "copied" : name + (slowest.traced ? ", traced" : "");
+  const knows = slowest.traced ? "The server's log and its traces know" : "The server knows";
+  button.title = `${frameId(slowest)}: click to copy. ${knows} the frame by this id.`;
+}
+
 /** Show a snapshot of LiveStats (stats.js) or of the frontend's client (client.py). */
 export function showStrip(list, snapshot, boxLabel = "Capture to box") {
-  list.replaceChildren(
+  const line = slowestLine(list);
+  [...list.children].forEach((child) => child !== line && child.remove());
+  line.before(
     tile("picture-fps", "Picture", fps(snapshot.pictureFps), "fps"),
     tile("detection-fps", "Detection", fps(snapshot.detectionFps), "fps"),
     tile("p50", boxLabel, ms(snapshot.p50), "ms", snapshot.p95 == null ? "" : `95 % within ${ms(snapshot.p95)} ms`),
@@ -101,4 +150,5 @@ export function showStrip(list, snapshot, boxLabel = "Capture to box") {
     stageTile(snapshot.stages),
     engineTile(snapshot.model),
   );
+  showSlowest(line, snapshot.slowest);
 }

@@ -1,0 +1,160 @@
+"""GET /api/monitor: the figures of a real server, and what it says is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from sightline_backend.routes.monitor import MOST_POINTS, answer, thinned
+from sightline_monitoring.figures import Figures
+from sightline_monitoring.history import History, Point
+from sightline_monitoring.reading import read
+from sightline_monitoring.trouble import State
+from tests.backend.running import Backend, running
+from tests.fakes import FakeEngine
+
+
+def look(backend: Backend) -> None:
+    """Take a reading now; the server's own come every two seconds."""
+    service = backend.service
+    service.history.take(time.monotonic(), read(service.telemetry.metrics.registry))
+
+
+async def asked(backend: Backend, minutes: float = 5) -> Any:
+    response = await backend.http.get("/api/monitor", params={"minutes": minutes})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+async def until_looked(backend: Backend) -> None:
+    """Wait for the server's own first reading, so that none comes between two of the test's."""
+    while backend.service.history.latest is None:  # noqa: ASYNC110  it has no event
+        await asyncio.sleep(0.01)
+
+
+async def test_an_idle_server_says_so() -> None:
+    async with running() as backend:
+        await until_looked(backend)
+        look(backend)
+        told = await asked(backend)
+    assert (told["status"], told["trouble"]) == ("idle", [])
+    assert told["now"]["engine_ready"] == 1
+    assert told["now"]["streams"] == 0
+    assert told["now"]["age_p95_s"] is None
+    assert told["now"]["gpu_share"] is None or 0 <= told["now"]["gpu_share"] <= 1
+
+
+async def test_every_figure_has_a_series_as_long_as_the_times() -> None:
+    async with running() as backend:
+        await until_looked(backend)
+        look(backend)
+        told = await asked(backend)
+    assert set(told["series"]) == set(told["now"]) == {f.name for f in fields(Figures)}
+    assert {len(values) for values in told["series"].values()} == {len(told["times"])}
+    assert told["times"] == sorted(told["times"])
+    assert told["times"][-1] == pytest.approx(time.time(), abs=10)
+
+
+async def test_traffic_is_in_the_figures() -> None:
+    started_s = time.monotonic()
+    async with running(FakeEngine(seconds=0.02)) as backend:
+        await until_looked(backend)
+        async with backend.camera() as camera:
+            for seq in range(20):
+                await camera.detect(seq)
+            look(backend)
+            told = await asked(backend)
+            took_s = time.monotonic() - started_s
+    now = told["now"]
+    assert told["status"] == "healthy"
+    assert now["answered_fps"] * took_s >= 19.9, "the rate is over less than the whole time"
+    assert now["streams"] == 1
+    assert now["in_time_share"] == 1
+    assert 0.015 < now["age_p50_s"] <= now["age_p95_s"] <= now["age_p99_s"] < 5
+    assert now["infer_s"] == pytest.approx(0.02, abs=0.2)
+    assert now["deadline_s"] == 5
+    assert now["batch_size"] == 1
+    assert 0 < now["busy_share"] <= 1
+
+
+async def test_a_stream_that_gets_no_answers_is_starved() -> None:
+    engine = FakeEngine()
+    async with running(engine) as backend:
+        await until_looked(backend)
+        async with backend.camera() as camera:
+            with engine.held():
+                for seq in range(30):  # each replaces the one before it
+                    await camera.send(seq)
+                while await _dropped(backend) < 20:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                look(backend)
+                told = await asked(backend)
+            for _ in range(30):
+                await camera.recv()
+    assert told["status"] == "starved"
+    assert told["trouble"][0]["severity"] == "ticket", "frames beyond a promise are owed no answer"
+    assert "1 stream is open" in told["trouble"][0]["message"]
+
+
+async def test_a_server_that_takes_nothing_says_why() -> None:
+    async with running() as backend:
+        look(backend)
+        backend.service.sessions.stopping = True
+        told = await asked(backend)
+    assert told["status"] == "not_ready"
+    assert "The server is stopping" in told["trouble"][0]["message"]
+
+
+def test_before_the_first_reading_the_answer_is_empty_and_whole() -> None:
+    empty = answer(History(), State(), 300)
+    assert (empty.status, empty.times) == ("idle", [])
+    assert empty.now == Figures()
+    assert set(empty.series) == {field.name for field in fields(Figures)}
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "16", "nan", "x"])
+async def test_a_span_that_is_not_kept_is_refused(minutes: str) -> None:
+    async with running() as backend:
+        response = await backend.http.get("/api/monitor", params={"minutes": minutes})
+    assert response.status_code == 422
+    assert "minutes" in response.json()["error"]["message"]
+
+
+async def test_a_full_quarter_of_an_hour_is_a_small_answer() -> None:
+    async with running() as backend:
+        await until_looked(backend)
+        reading = backend.service.history.latest
+        assert reading is not None
+        now_s = time.monotonic()
+        for back in range(450, 0, -1):
+            backend.service.history.take(now_s - 2 * back, reading)
+        full = await backend.http.get("/api/monitor", params={"minutes": 15})
+        one = await asked(backend, 1)
+    assert MOST_POINTS / 2 < len(full.json()["times"]) <= MOST_POINTS + 2
+    assert len(full.content) < 100_000
+    assert len(one["times"]) == pytest.approx(30, abs=2)
+
+
+def test_which_points_are_shown_stays_the_same_as_time_goes_on() -> None:
+    history = History()
+    for tick in range(451):
+        history.take(2.0 * tick, {})
+    points = history.points(900)
+    early, late = thinned(points[:-9], 2.0), thinned(points, 2.0)
+    assert {p.at_s for p in early[:-1]} <= {p.at_s for p in late}
+    assert late[-1] is points[-1]
+
+
+@pytest.mark.parametrize("count", [0, 1, MOST_POINTS])
+def test_few_points_are_shown_as_they_are(count: int) -> None:
+    points = [Point(2.0 * i, Figures()) for i in range(count)]
+    assert thinned(points, 2.0) == points
+
+
+async def _dropped(backend: Backend) -> float:
+    return await backend.metric("sightline_frames_total", result="dropped")
