@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers dashboards train-default eval-default
+.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers dashboards rules train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,7 @@ lint: dev ## what CI checks before the tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck startup.sh .ci/run .ci/servers
 
 format: dev ## tidy the code
 	$(BIN)/ruff check --fix
@@ -52,6 +53,9 @@ bench-live: dev ## measure capture-to-box in a real headless Chromium, as a tabl
 
 dashboards: dev ## write Grafana's dashboards from monitoring/sightline_dashboards
 	@$(BIN)/python -m sightline_dashboards
+
+rules: dev ## write Kubernetes' copy of the alert rules
+	@$(BIN)/python deploy/kubernetes/write_rules.py
 
 train-default: dev torch ## train the model that ships (DATA=folder; goes on where it stopped)
 	$(BIN)/python -m sightline_training train --data $(DATA)

@@ -1,0 +1,186 @@
+@echo off
+rem Start Sightline in containers, with what this machine has: startup.bat --help
+setlocal EnableExtensions DisableDelayedExpansion
+cd /d "%~dp0"
+set "device=auto"
+set "https=no"
+set "open=yes"
+set "stop=no"
+
+:options
+if "%~1"=="" goto checks
+if /i "%~1"=="--cpu" goto want_cpu
+if /i "%~1"=="--gpu" goto want_gpu
+if /i "%~1"=="--https" goto want_https
+if /i "%~1"=="--no-open" goto want_no_open
+if /i "%~1"=="--stop" goto want_stop
+if /i "%~1"=="--help" goto help
+echo There is no option %1. 1>&2
+call :usage 1>&2
+exit /b 2
+:want_cpu
+set "device=cpu"
+goto next_option
+:want_gpu
+set "device=gpu"
+goto next_option
+:want_https
+set "https=yes"
+goto next_option
+:want_no_open
+set "open=no"
+goto next_option
+:want_stop
+set "stop=yes"
+:next_option
+shift
+goto options
+
+:checks
+where docker >nul 2>&1
+if errorlevel 1 goto no_docker
+docker version >nul 2>&1
+if errorlevel 1 goto no_engine
+echo ok    docker   the engine runs
+docker compose version >nul 2>&1
+if errorlevel 1 goto no_compose
+rem Docker Desktop updates compose with itself: what is too old for the file says so when it starts
+for /f "delims=" %%v in ('docker compose version --short') do echo ok    compose  version %%v
+if "%stop%"=="yes" goto stop
+
+if "%device%"=="cpu" goto on_cpu
+set "found=no NVIDIA GPU that answers nvidia-smi"
+set "mend=Install NVIDIA's driver if there is a GPU, or leave --gpu out."
+nvidia-smi >nul 2>&1
+if errorlevel 1 goto no_gpu
+set "found=an NVIDIA GPU is here, but Docker can't pass it on to a container"
+set "mend=Switch Docker Desktop to its WSL 2 engine and update it."
+docker info --format "{{json .}}" 2>nul | findstr /c:"nvidia" >nul
+if errorlevel 1 goto no_gpu
+echo ok    device   NVIDIA GPU
+set "files=-f docker-compose.yml -f deploy\compose\gpu.yml"
+goto start
+
+:no_gpu
+if "%device%"=="gpu" goto gpu_failed
+echo ok    device   processor (%found%)
+goto with_cpu
+:on_cpu
+echo ok    device   processor, as asked for
+:with_cpu
+set "files=-f docker-compose.yml"
+
+:start
+call :setting domain SIGHTLINE_DOMAIN
+call :setting tls SIGHTLINE_TLS
+call :setting port BACKEND_PORT
+call :setting public SIGHTLINE_PUBLIC_BACKEND_URL
+if "%https%"=="yes" goto with_https
+rem the page would send browsers to port 8000
+if defined port if not defined public set "SIGHTLINE_PUBLIC_BACKEND_URL=http://localhost:%port%"
+goto up
+:with_https
+if not defined domain goto https_failed
+if not defined tls goto https_failed
+set "files=%files% -f deploy\compose\https.yml"
+:up
+echo Starting; the first time the images are built, which takes minutes ...
+docker compose %files% up --build --detach --wait --wait-timeout 600
+if errorlevel 1 goto start_failed
+
+call :address frontend 8501
+set "page=http://%published%"
+call :address backend 8000
+set "server=http://%published%"
+call :address grafana 3000
+set "grafana=http://%published%"
+if "%https%"=="no" goto say
+set "page=https://%domain%"
+set "server=https://%domain%/api"
+set "grafana=https://%domain%/grafana"
+:say
+echo.
+echo Sightline runs.
+echo   Page     %page%
+echo   Server   %server%  (its API: %server%/docs)
+echo   Grafana  %grafana%  (user admin; its password: docker compose exec grafana cat /run/grafana/password)
+echo   Stop it: startup.bat --stop
+if "%open%"=="yes" start "" "%page%"
+exit /b 0
+
+:stop
+docker compose -f docker-compose.yml down --remove-orphans
+if errorlevel 1 exit /b 1
+echo ok    stopped  models, dashboards and figures are kept; startup.bat brings it back
+exit /b 0
+
+rem Sets a variable to another, or to what .env says of it, as Compose reads it.
+:setting
+set "%1="
+if exist .env for /f "usebackq tokens=1* delims==" %%k in (".env") do if "%%k"=="%2" set "%1=%%~l"
+if defined %2 call set "%1=%%%2%%"
+exit /b 0
+
+rem Sets "published" to where a container's port is, as a browser on this machine would say it.
+:address
+set "published=localhost:%2"
+for /f "delims=" %%a in ('docker compose -f docker-compose.yml port %1 %2') do set "published=%%a"
+set "published=%published:127.0.0.1=localhost%"
+set "published=%published:0.0.0.0=localhost%"
+exit /b 0
+
+:no_docker
+call :fail docker "not installed"
+call :mend "Install Docker Desktop: https://docs.docker.com/get-started/get-docker/"
+call :mend "Or run it without containers in WSL 2, with Python 3.11 to 3.13: make run"
+exit /b 1
+:no_engine
+call :fail docker "the engine doesn't run, or this user may not use it"
+call :mend "Open Docker Desktop and wait until it says that the engine runs."
+call :mend "For the right to use it: net localgroup docker-users %USERNAME% /add  (as administrator)"
+exit /b 1
+:no_compose
+call :fail compose "Docker has no compose plugin"
+call :mend "Update Docker Desktop, which brings it along."
+exit /b 1
+:https_failed
+call :fail https "SIGHTLINE_DOMAIN or SIGHTLINE_TLS is not set"
+call :mend "Write both into .env; deploy\compose\https.yml says what goes into them."
+exit /b 1
+:gpu_failed
+call :fail device "%found%"
+call :mend "%mend%"
+exit /b 1
+:start_failed
+echo. 1>&2
+docker compose %files% ps --all 1>&2
+call :fail start "Docker Compose gave up, see above"
+call :mend "A port is taken: set FRONTEND_PORT=8511, BACKEND_PORT=8010 or GRAFANA_PORT=3010 first."
+call :mend "A part is not healthy: docker compose logs --tail 20 NAME"
+call :mend "docs\operations.md goes through it by symptom."
+exit /b 1
+
+:fail
+echo fail  %1 %~2 1>&2
+exit /b 0
+:mend
+echo       -^> %~1 1>&2
+exit /b 0
+
+:help
+call :usage
+exit /b 0
+:usage
+echo usage: startup.bat [--cpu ^| --gpu] [--https] [--no-open]
+echo        startup.bat --stop
+echo.
+echo Starts Sightline with Docker Compose, waits until every part is well, says where it is.
+echo.
+echo   --cpu      don't use a GPU, even if there is one
+echo   --gpu      use the NVIDIA GPU, or stop and say what is missing
+echo   --https    put HTTPS in front: cameras on other machines need it
+echo   --no-open  don't open the page in a browser
+echo   --stop     stop everything; models, dashboards and figures are kept
+echo.
+echo FRONTEND_PORT, BACKEND_PORT and GRAFANA_PORT move it to other ports.
+exit /b 0
