@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sightline_frontend.backend import Backend
 from sightline_frontend.settings import Settings, explained
-from sightline_frontend.views import live, start, upload
+from sightline_frontend.views import live, monitor, start, upload
 
 _ICON = Path(__file__).parent / "icon.png"
 _STYLE = "<style>.stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem; }</style>"
@@ -41,6 +41,12 @@ def main() -> None:
     upload_page = st.Page(
         partial(upload.show, backend), title="Upload", url_path="upload", icon=":material/upload:"
     )
+    monitor_page = st.Page(
+        partial(monitor.show, settings, backend),
+        title="Monitor",
+        url_path="monitor",
+        icon=":material/monitoring:",
+    )
     start_page = st.Page(
         partial(start.show, backend, live_page, upload_page),
         title="Start",
@@ -48,7 +54,7 @@ def main() -> None:
         icon=":material/home:",
         default=True,
     )
-    st.navigation([start_page, live_page, upload_page], position="top").run()
+    st.navigation([start_page, live_page, upload_page, monitor_page], position="top").run()
 
 
 main()

@@ -11,6 +11,7 @@ import httpx
 from sightline_engines import wire
 from sightline_engines.errors import SightlineError
 from sightline_engines.types import Result
+from sightline_frontend.figures import Figures
 
 STATUS_TIMEOUT_S = 2.0
 _NO_STREAM = {"seq": 0, "captured_us": 0, "batch_size": 1}  # what only live results say
@@ -93,6 +94,13 @@ class Backend:
             return tuple(Model.from_dict(entry) for entry in self._get("/api/models"))
         except (BackendError, KeyError, TypeError, ValueError):
             return ()
+
+    def figures(self, minutes: float) -> Figures | None:
+        """Return the last minutes' figures, None if the detector can't be reached."""
+        try:
+            return Figures.from_dict(self._get(f"/api/monitor?minutes={minutes:g}"))
+        except (BackendError, KeyError, TypeError, ValueError):
+            return None
 
     def detect(self, picture: bytes, settings: wire.Settings) -> Result:
         """Return a picture's detections; raises BackendError.

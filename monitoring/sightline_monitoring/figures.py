@@ -66,6 +66,7 @@ class Figures:
     closing_fps: float | None = None
     turned_away_per_s: float | None = None
     in_time_share: float | None = None
+    missed_per_s: float | None = None  # frames that were owed an answer and got none in time
     age_p50_s: float | None = None
     age_p95_s: float | None = None
     age_p99_s: float | None = None
@@ -78,9 +79,11 @@ class Figures:
     postprocess_s: float | None = None
     deadline_s: float | None = None
     batch_size: float | None = None
+    best_batch_size: float | None = None
     busy_share: float | None = None
     engines: float | None = None
     engine_ready: float | None = None
+    fallback: float | None = None
     streams: float | None = None
     waiting: float | None = None
     queue_age_s: float | None = None
@@ -97,12 +100,17 @@ class Figures:
     host_memory_total_bytes: float | None = None
     server_memory_bytes: float | None = None
     engines_memory_bytes: float | None = None
+    disk_free_bytes: float | None = None
+    disk_total_bytes: float | None = None
+    open_files_share: float | None = None
+    loop_lag_p99_s: float | None = None
 
 
 def figures(span: Span, now: Reading) -> Figures:
     """Return the figures at the end of a span; `now` is the reading there."""
     age = span.quantiles("sightline_result_age_seconds", (0.5, 0.95, 0.99))
     infer = span.quantiles("inference_latency_seconds", (0.5, 0.95))
+    lag = span.quantiles("sightline_event_loop_lag_seconds", (0.99,))
     decode_s, preprocess_s, infer_s, postprocess_s = (
         span.mean("sightline_stage_duration_seconds", f"/{stage}") for stage in STAGES
     )
@@ -116,8 +124,9 @@ def figures(span: Span, now: Reading) -> Figures:
         superseded_fps=span.rate(f"{dropped}/superseded"),
         late_fps=span.rate(f"{dropped}/late"),
         closing_fps=span.rate(f"{dropped}/closing"),
-        turned_away_per_s=span.rate(*labelled("sightline_refusals_total", now)),
+        turned_away_per_s=span.rate(*turned_away(now)),
         in_time_share=in_time(span),
+        missed_per_s=span.rate("sightline_admitted_frames_total/no"),
         age_p50_s=age[0],
         age_p95_s=age[1],
         age_p99_s=age[2],
@@ -130,9 +139,11 @@ def figures(span: Span, now: Reading) -> Figures:
         postprocess_s=postprocess_s,
         deadline_s=now.get("sightline_deadline_seconds"),
         batch_size=span.mean("sightline_batch_size"),
+        best_batch_size=now.get("sightline_best_batch_size"),
         busy_share=busy(span, now),
         engines=now.get("sightline_engines_running"),
         engine_ready=now.get("sightline_engine_ready"),
+        fallback=now.get("sightline_engine_fallback"),
         streams=now.get("sightline_streams_active"),
         waiting=added(now, labelled("sightline_waiting", now)),
         queue_age_s=now.get("sightline_queue_age_seconds"),
@@ -149,6 +160,10 @@ def figures(span: Span, now: Reading) -> Figures:
         host_memory_total_bytes=total,
         server_memory_bytes=now.get("process_resident_memory_bytes"),
         engines_memory_bytes=now.get("sightline_engine_memory_bytes"),
+        disk_free_bytes=now.get("sightline_host_disk_bytes/free"),
+        disk_total_bytes=now.get("sightline_host_disk_bytes/total"),
+        open_files_share=ratio(now.get("process_open_fds"), now.get("process_max_fds")),
+        loop_lag_p99_s=lag[0],
     )
 
 
@@ -165,6 +180,12 @@ def busy(span: Span, now: Reading) -> float | None:
     engines = now.get("sightline_engines_running")
     share = ratio(span.rate("sightline_engine_busy_seconds_total"), engines)
     return None if share is None else min(1.0, share)  # one may have left meanwhile
+
+
+def turned_away(reading: Reading) -> list[str]:
+    """Return the counters of refusals; those of a server that closes are nobody's trouble."""
+    names = labelled("sightline_refusals_total", reading)
+    return [name for name in names if not name.endswith("/closing")]
 
 
 def labelled(name: str, reading: Reading) -> list[str]:

@@ -43,11 +43,10 @@ _COUNTERS_AND_GAUGES = (
 _QUANTILES_OF = (
     "inference_latency_seconds",
     "sightline_result_age_seconds",
-    "sightline_queue_duration_seconds",
     "sightline_event_loop_lag_seconds",
 )
 _MEANS_OF = (
-    *_QUANTILES_OF,
+    "sightline_queue_duration_seconds",
     "sightline_stage_duration_seconds",
     "sightline_batch_size",
 )

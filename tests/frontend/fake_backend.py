@@ -27,6 +27,7 @@ HELLO = wire.Hello(
     deadline_ms=500,
     credits=2,
     max_frame_bytes=2**20,
+    stream="3fa9c2" * 4,
 )
 
 

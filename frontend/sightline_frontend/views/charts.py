@@ -1,0 +1,109 @@
+"""The Monitor page's charts, as Vega-Lite says them.
+
+A chart's specification never changes while it is shown, only its data does: so the browser
+redraws it in place, without a flicker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import streamlit as st
+
+# Apart for colour-blind eyes, and readable on white and on black.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#2f7fc1", "#d9760f", "#12997a", "#b8558f", "#7d8a88"
+HEIGHT = 190
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What one chart shows: a title with its unit, and a colour for each series' words."""
+
+    title: str
+    colours: Mapping[str, str]
+    kind: Literal["line", "stack"] = "line"
+    limit: str | None = None  # the series that is drawn as a dashed line
+    least_top: float = 1.0  # of the axis, so that nothing but zeros is a flat line at the bottom
+    scale: Literal["linear", "sqrt"] = "linear"
+
+
+def draw(
+    chart: Chart, times: Sequence[float], series: Mapping[str, Sequence[float | None]]
+) -> None:
+    """Draw a chart; `times` are Unix seconds, each of `series` is as long."""
+    st.html(_heading(chart))
+    data = {"time": [at * 1e3 for at in times], **series}
+    st.vega_lite_chart(data, specification(chart), alt=chart.title, width="stretch")
+
+
+def _heading(chart: Chart) -> str:
+    """Return title and legend as HTML: it wraps on a phone and takes no room from the chart."""
+    entries = "".join(
+        f'<span style="white-space:nowrap">{_swatch(chart, name, colour)} {name}</span> '
+        for name, colour in chart.colours.items()
+    )
+    return f'<div style="font-weight:600">{chart.title}</div>{_LEGEND.format(entries)}'
+
+
+def _swatch(chart: Chart, name: str, colour: str) -> str:
+    line = f"border-top:3px {'dashed' if name == chart.limit else 'solid'} {colour}"
+    shape = line if chart.kind == "line" else f"height:0.7em;border-radius:2px;background:{colour}"
+    return f'<i style="display:inline-block;width:1em;vertical-align:middle;{shape}"></i>'
+
+
+def specification(chart: Chart) -> dict[str, Any]:
+    """Return the chart in Vega-Lite; its data has `time` in ms and a column for each series."""
+    names = list(chart.colours)
+    mark = (
+        {"type": "area", "opacity": 0.85, "line": False}
+        if chart.kind == "stack"
+        else {"type": "line", "strokeWidth": 2}
+    )
+    encoding: dict[str, Any] = {
+        "x": {"field": "time", "type": "temporal", "title": None, "axis": _TIME_AXIS},
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "title": None,
+            "stack": "zero" if chart.kind == "stack" else None,
+            "scale": {"type": chart.scale, "domain": {"unionWith": [0, chart.least_top]}},
+            "axis": {"tickCount": 5},
+        },
+        "color": {
+            "field": "what",
+            "type": "nominal",
+            "scale": {"domain": names, "range": list(chart.colours.values())},
+            "legend": None,
+        },
+        "order": {"field": "order", "type": "quantitative"},
+        "tooltip": [
+            {"field": "time", "type": "temporal", "title": "at", "format": "%H:%M:%S"},
+            {"field": "what", "type": "nominal", "title": "what"},
+            {"field": "value", "type": "quantitative", "title": "value", "format": ".3~g"},
+        ],
+    }
+    if chart.kind == "line":
+        del encoding["order"]
+    if chart.limit is not None:
+        encoding["strokeDash"] = {
+            "condition": {"test": f"datum.what === '{chart.limit}'", "value": [5, 4]},
+            "value": [1, 0],
+        }
+    return {
+        "height": HEIGHT,
+        "transform": [
+            {"fold": names, "as": ["what", "value"]},
+            {"calculate": f"indexof({json.dumps(names)}, datum.what)", "as": "order"},
+        ],
+        "mark": mark,
+        "encoding": encoding,
+    }
+
+
+_TIME_AXIS = {"format": "%H:%M:%S", "tickCount": 4, "labelOverlap": True, "grid": False}
+_LEGEND = (
+    '<div style="display:flex;flex-wrap:wrap;gap:0 1rem;font-size:0.875rem;opacity:0.8">{}</div>'
+)
