@@ -76,23 +76,11 @@ def create_app(
     tracer = Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None
     service = Service(settings, pool, sessions, telemetry, tracer)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tracer or nullcontext(), pool:  # what the pool's last frames leave is sent
-            watch = asyncio.create_task(watch_loop(telemetry.metrics.loop_lag.observe))
-            copying = asyncio.create_task(gauges.watch())
-            keeping = asyncio.create_task(keep(service.history, telemetry.metrics.registry))
-            yield
-            watch.cancel()
-            copying.cancel()
-            keeping.cancel()
-            await sessions.stop(settings.shutdown_timeout_s)
-
     app = FastAPIOffline(
         title="Sightline",
         version=VERSION,
         description=_ABOUT,
-        lifespan=lifespan,
+        lifespan=lambda app: _life(service, gauges),
         middleware=[
             Middleware(UploadGate, settings, telemetry.turned_away),
             Middleware(SameHostCors, settings),
@@ -106,6 +94,23 @@ def create_app(
     app.add_middleware(MethodGate)
     app.add_middleware(AccessLog, tracer)  # added last, so it comes first
     return app
+
+
+@asynccontextmanager
+async def _life(service: Service, gauges: PoolGauges) -> AsyncIterator[None]:
+    """Load the models and watch over them until the server stops."""
+    metrics = service.telemetry.metrics
+    # The tracer closes last: what the pool's last frames leave is sent, too.
+    async with service.tracer or nullcontext(), service.pool:
+        watches = [
+            asyncio.create_task(watch_loop(metrics.loop_lag.observe)),
+            asyncio.create_task(gauges.watch()),
+            asyncio.create_task(keep(service.history, metrics.registry)),
+        ]
+        yield
+        for watch in watches:
+            watch.cancel()
+        await service.sessions.stop(service.settings.shutdown_timeout_s)
 
 
 def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry) -> MakeBatcher:
@@ -133,7 +138,7 @@ def _add_routes(app: FastAPI) -> None:
 def _add_http_metrics(app: FastAPI, metrics_: Metrics) -> None:
     instrumentator = Instrumentator(
         should_group_status_codes=False,  # 503 is a refusal and 500 a failure
-        excluded_handlers=["/metrics", "/health"],
+        excluded_handlers=["/metrics", "/health", "/api/monitor"],
         registry=metrics_.registry,
     )
     instrumentator.instrument(

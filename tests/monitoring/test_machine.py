@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import psutil
+import pytest
 from prometheus_client.registry import Collector
 
 from sightline_monitoring.engine_processes import EngineProcessCollector
-from sightline_monitoring.host import HostCollector
+from sightline_monitoring.host import CpuShare, HostCollector
 
+Times = namedtuple("Times", "user system idle iowait")
 BUSY = "import time\nwhile time.process_time() < 0.5: pass\nprint('done', flush=True)\ninput()"
 
 
@@ -23,6 +26,33 @@ def told(collector: Collector) -> dict[str, float]:
         for family in collector.collect()
         for sample in family.samples
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        ((0, 0, 0, 0), (0, 0, 0, 0), 0.0),
+        ((1, 1, 1, 1), (1, 1, 3, 1), 0.0),
+        ((1, 1, 1, 1), (2, 2, 1, 1), 1.0),
+        ((0, 0, 0, 0), (1, 0, 2, 1), 0.25),
+        ((5, 0, 5, 0), (4, 0, 6, 0), 0.0),
+    ],
+    ids=["no time", "idle", "busy", "waiting for a disk is idle", "a clock that goes back"],
+)
+def test_the_share_is_of_the_time_between_two_readings(
+    before: tuple[float, ...],
+    after: tuple[float, ...],
+    share: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = [Times(*before), Times(*after)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda: readings.pop(0))
+    assert CpuShare().read(0.0) == share
+
+
+def test_two_readers_at_once_get_the_same_share() -> None:
+    cpu = CpuShare()
+    assert cpu.read(10.0) == cpu.read(10.5)
 
 
 def test_the_machine_tells_shares_and_bytes(tmp_path: Path) -> None:
