@@ -151,6 +151,7 @@ def test_a_group_of_forty_still_fits_into_every_message(tmp_path: Path) -> None:
 
 NOT_READY = {"alertname": "EngineNotReady", "severity": "page", "part": "engine"}
 DOWN = {"alertname": "ScrapeDown", "severity": "page", "part": "monitoring"}
+TOLD = {"alertname": "OutageTold", "severity": "none", "part": "engine"}
 NOTHING = {"alertname": "NothingAnswered", "severity": "page", "part": "live"}
 ERRORS = {"alertname": "HttpServerErrors", "severity": "ticket", "part": "http"}
 LAG = {"alertname": "EventLoopLag", "severity": "ticket", "part": "http"}
@@ -174,6 +175,11 @@ CASES: list[tuple[dict[str, str] | None, dict[str, str], bool]] = [
     (DOWN, RESTARTS, True),
     (DOWN, TICKET, True),
     (DOWN, WATCHDOG, False),
+    (TOLD, PAGE, True),
+    (TOLD, UNREADY, True),
+    (TOLD, SLOW, False),
+    (TOLD, NOT_READY, False),
+    (TOLD, NOTHING, False),
     (PAGE, SLOW, True),
     (PAGE, CALLS, False),
     (SLOW, PAGE, False),

@@ -27,6 +27,12 @@ INHIBIT_RULES: list[Entry] = [
         "equal": ["instance"],
     },
     {
+        # An outage that was told of is still in the objectives' windows once it is over.
+        "source_matchers": ['alertname="OutageTold"'],
+        "target_matchers": ['severity="page"', 'objective=~".+"'],
+        "equal": ["instance"],
+    },
+    {
         # An objective that burns fast burns slowly, too.
         "source_matchers": ['severity="page"', 'objective=~".+"'],
         "target_matchers": ['severity="ticket"', 'objective=~".+"'],
