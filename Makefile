@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data
 MEMBERS := engines/pyproject.toml backend/pyproject.toml frontend/pyproject.toml monitoring/pyproject.toml
+SERVER := engines/pyproject.toml monitoring/pyproject.toml backend/pyproject.toml
 # One file of pins for every system and every Python from 3.11 on.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make pins"
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build pins torch bench bench-live bench-peers dashboards rules train-default eval-default
+.PHONY: help install dev run test lint format build images-check pins torch bench bench-live bench-peers dashboards rules train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,10 +33,18 @@ lint: dev ## what CI checks before the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck startup.sh .ci/run .ci/servers
+	$(BIN)/hadolint backend/Dockerfile frontend/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec \
+		docker-compose.yml deploy/compose/*.yml deploy/images_check/override.yml
+	@if command -v docker-compose >/dev/null; then docker-compose --env-file /dev/null config -q; \
+	elif docker compose version >/dev/null 2>&1; then docker compose --env-file /dev/null config -q; fi
 
 format: dev ## tidy the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+images-check: dev ## bring the compose file up for real, use it, break it (ARGS="--without grafana")
+	$(BIN)/python -m deploy.images_check $(ARGS)
 
 build: dev ## make the wheels, in dist/
 	@for name in engines monitoring backend frontend; do \
@@ -73,3 +82,9 @@ pins: dev ## write the pin files anew (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu --extra openvino --extra clips \
 		-c requirements.txt -o requirements-gpu.txt $(MEMBERS)
 	$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-dev.txt --group dev
+	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx --extra openvino --extra clips \
+		-c requirements.txt -o requirements-backend.txt $(SERVER)
+	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu --extra openvino --extra clips \
+		-c requirements-gpu.txt -o requirements-backend-gpu.txt $(SERVER)
+	$(COMPILE) $(UPGRADE) $(OURS) --extra clips -c requirements.txt -o requirements-frontend.txt \
+		engines/pyproject.toml frontend/pyproject.toml
