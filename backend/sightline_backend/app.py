@@ -20,12 +20,15 @@ from sightline_backend.handlers import add_error_handlers
 from sightline_backend.loop_lag import watch_loop
 from sightline_backend.models.store import ModelStore
 from sightline_backend.pool import EnginePool, MakeBatcher, Models
+from sightline_backend.reader import Reader
 from sightline_backend.routes import detect, health, live, metrics, models, monitor
+from sightline_backend.scrape import Scrape
 from sightline_backend.service import Service
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.tracing.tracer import Tracer
+from sightline_backend.uploads import Uploads
 from sightline_backend.version import VERSION
 from sightline_backend.workers.choice import LoadEngine, runners
 from sightline_engines.picture import PictureLimits
@@ -33,6 +36,7 @@ from sightline_monitoring.buckets import HTTP_BUCKETS_S, LATENCY_BUCKETS_S
 from sightline_monitoring.engine_processes import EngineProcessCollector
 from sightline_monitoring.history import keep
 from sightline_monitoring.host import HostCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 from sightline_monitoring.metrics import Metrics
 
 SLOW_FRAME_PIXELS = 2_100_000  # full HD: of a live frame that isn't a JPEG
@@ -61,6 +65,29 @@ def create_app(
     Tests pass `models` and `load` of their own in place of the store and the engines; engines
     so loaded run in threads of this process.
     """
+    service = _service(settings, models, load)
+    metrics_ = service.telemetry.metrics
+    app = FastAPIOffline(
+        title="Sightline",
+        version=VERSION,
+        description=_ABOUT,
+        lifespan=lambda app: _life(service),
+        middleware=[
+            Middleware(UploadGate, settings, service.telemetry.turned_away),
+            Middleware(SameHostCors, settings),
+        ],
+    )
+    app.state.service = service
+    metrics_.watch_streams(lambda: len(service.sessions))
+    metrics_.watch_engine(lambda: service.trouble is None)
+    _add_routes(app)
+    _add_http_metrics(app, metrics_)
+    app.add_middleware(MethodGate)
+    app.add_middleware(AccessLog, service.tracer)  # added last, so it comes first
+    return app
+
+
+def _service(settings: Settings, models: Models | None, load: LoadEngine | None) -> Service:
     telemetry = Telemetry(Metrics(VERSION))
     pool = EnginePool(
         models or ModelStore(settings.models_dir),
@@ -69,48 +96,43 @@ def create_app(
         settings.preload,
         settings.max_models,
     )
-    gauges = PoolGauges(pool, telemetry.metrics)
-    telemetry.metrics.registry.register(HostCollector(settings.models_dir))
-    telemetry.metrics.registry.register(EngineProcessCollector(lambda: gauges.pids))
-    sessions = Sessions(settings.max_streams)
-    tracer = Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None
-    service = Service(settings, pool, sessions, telemetry, tracer)
-
-    app = FastAPIOffline(
-        title="Sightline",
-        version=VERSION,
-        description=_ABOUT,
-        lifespan=lambda app: _life(service, gauges),
-        middleware=[
-            Middleware(UploadGate, settings, telemetry.turned_away),
-            Middleware(SameHostCors, settings),
-        ],
+    uploads = Uploads()
+    gauges = PoolGauges(pool, uploads, telemetry.metrics)
+    for collector in (
+        HostCollector(settings.models_dir),
+        MemoryLimitCollector(),
+        EngineProcessCollector(lambda: gauges.pids),
+    ):
+        telemetry.metrics.add(collector)
+    return Service(
+        settings=settings,
+        pool=pool,
+        sessions=Sessions(settings.max_streams),
+        telemetry=telemetry,
+        uploads=uploads,
+        gauges=gauges,
+        scrape=Scrape(telemetry.metrics.registry, Reader()),
+        tracer=Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None,
     )
-    app.state.service = service
-    telemetry.metrics.watch_streams(lambda: len(sessions))
-    telemetry.metrics.watch_engine(lambda: service.trouble is None)
-    _add_routes(app)
-    _add_http_metrics(app, telemetry.metrics)
-    app.add_middleware(MethodGate)
-    app.add_middleware(AccessLog, tracer)  # added last, so it comes first
-    return app
 
 
 @asynccontextmanager
-async def _life(service: Service, gauges: PoolGauges) -> AsyncIterator[None]:
+async def _life(service: Service) -> AsyncIterator[None]:
     """Load the models and watch over them until the server stops."""
     metrics = service.telemetry.metrics
     # The tracer closes last: what the pool's last frames leave is sent, too.
     async with service.tracer or nullcontext(), service.pool:
         watches = [
             asyncio.create_task(watch_loop(metrics.loop_lag.observe)),
-            asyncio.create_task(gauges.watch()),
+            asyncio.create_task(service.gauges.watch()),
             asyncio.create_task(keep(service.history, metrics.registry)),
         ]
         yield
+        await service.sessions.stop(service.settings.shutdown_timeout_s)
         for watch in watches:
             watch.cancel()
-        await service.sessions.stop(service.settings.shutdown_timeout_s)
+        await asyncio.wait(watches)
+        service.reader.close()
 
 
 def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry) -> MakeBatcher:

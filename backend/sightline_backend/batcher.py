@@ -58,9 +58,8 @@ class Stream:
 class BatcherLoad:
     """What waits at one moment, and what the engines sustain."""
 
-    live: int
-    uploads: int
-    longest_s: float  # how long the longest in line has waited; 0: none does
+    frames: int  # of live streams, in line
+    longest_s: float  # how long the first of them has waited; 0: none does
     capacity_fps: float
     reserved_fps: float
     best_batch: int
@@ -181,15 +180,12 @@ class Batcher:
     def load(self, now_s: float) -> BatcherLoad:
         """Return how much it has to do."""
         scheduler = self._scheduler
-        since_s = [s for s in (scheduler.longest_since_s,) if s is not None]
-        if (upload := scheduler.first_upload) is not None:
-            since_s.append(upload.work.received_s)
+        since_s = scheduler.longest_since_s
         return BatcherLoad(
-            live=scheduler.waiting - scheduler.waiting_uploads,
-            uploads=scheduler.waiting_uploads,
-            longest_s=now_s - min(since_s, default=now_s),
+            frames=scheduler.waiting - scheduler.waiting_uploads,
+            longest_s=0.0 if since_s is None else now_s - since_s,
             capacity_fps=scheduler.capacity_fps,
-            reserved_fps=scheduler.reserved_fps(now_s),
+            reserved_fps=scheduler.promised_fps,
             best_batch=scheduler.best_size,
         )
 

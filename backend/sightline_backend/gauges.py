@@ -3,47 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
+from sightline_backend.batcher import Batcher
 from sightline_backend.pool import EnginePool
+from sightline_backend.uploads import Uploads
 from sightline_engines.types import ServedModel
 from sightline_monitoring.metrics import Metrics
 from sightline_monitoring.model_info import ModelLabels
 
 EVERY_S = 0.5
 
+log = logging.getLogger(__name__)
+
 
 class PoolGauges:
     """Tells the metrics what the models in memory have to do."""
 
-    def __init__(self, pool: EnginePool, metrics: Metrics) -> None:
+    def __init__(self, pool: EnginePool, uploads: Uploads, metrics: Metrics) -> None:
         self.pids: list[int] = []  # of the engines; replaced as a whole, for other threads
         self._pool = pool
+        self._uploads = uploads
         self._metrics = metrics
+        self._models: set[str] = set()  # that have series of their own
 
     async def watch(self) -> None:
         """Copy again and again, until cancelled."""
         while True:
-            self.copy()
+            try:
+                self.copy()
+            except Exception:  # the outermost loop: old figures for ever would be worse than none
+                log.exception("the gauges can't be read")
             await asyncio.sleep(EVERY_S)
 
     def copy(self) -> None:
         """Copy the present state."""
         metrics, running, now_s = self._metrics, self._pool.running, time.monotonic()
         loads = [batcher.load(now_s) for batcher in running]
-        metrics.waiting.labels("live").set(sum(load.live for load in loads))
-        metrics.waiting.labels("upload").set(sum(load.uploads for load in loads))
-        metrics.queue_age.set(max((load.longest_s for load in loads), default=0.0))
-        metrics.engines_running.set(sum(batcher.engines_running for batcher in running))
+        metrics.waiting.labels("live").set(sum(load.frames for load in loads))
+        metrics.queue_age.labels("live").set(max((load.longest_s for load in loads), default=0.0))
+        metrics.waiting.labels("upload").set(len(self._uploads))
+        metrics.queue_age.labels("upload").set(self._uploads.longest_s(now_s))
+        metrics.deadline.set(max((batcher.deadline_s for batcher in running), default=0.0))
         metrics.engine_fallback.set(any(batcher.served.fallback for batcher in running))
         metrics.models_in_memory(_labels(batcher.served) for batcher in running)
         self.pids = [pid for batcher in running for pid in batcher.pids]
+        self._copy_engines(running)
         if (default := self._pool.default) in running:
             load = loads[running.index(default)]
-            metrics.deadline.set(default.deadline_s)
             metrics.capacity.set(load.capacity_fps)
             metrics.reserved.set(load.reserved_fps)
             metrics.best_batch.set(load.best_batch)
+
+    def _copy_engines(self, running: list[Batcher]) -> None:
+        """Give each model in memory its series, and take those of the others away."""
+        metrics = self._metrics
+        models = {batcher.spec.name for batcher in running}
+        for batcher in running:
+            metrics.engines_running.labels(batcher.spec.name).set(batcher.engines_running)
+            metrics.engine_busy.labels(batcher.spec.name)
+        for gone in self._models - models:
+            metrics.engines_running.remove(gone)
+            metrics.engine_busy.remove(gone)
+        self._models = models
 
 
 def _labels(served: ServedModel) -> ModelLabels:

@@ -31,8 +31,8 @@ class Observer(Protocol):
     def batch_ran(self, size: int, seconds: float) -> None:
         """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
 
-    def engine_worked(self, seconds: float) -> None:
-        """An engine had a batch in hand for `seconds`, whatever came of it."""
+    def engine_worked(self, model: str, seconds: float) -> None:
+        """An engine of `model` had a batch in hand for `seconds`, whatever came of it."""
 
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         """A frame or an upload has its one outcome."""
@@ -53,7 +53,9 @@ class Pending:
 
     def end(self, outcome: Outcome, observer: Observer) -> None:
         """Give the frame its one outcome."""
-        if not self.future.done():  # its client may have gone and cancelled it
+        if self.future.done():  # its client has gone and it was cancelled
+            outcome = NotRun("closing")
+        else:
             self.future.set_result(outcome)
         observer.frame_ended(self.work, outcome)
 
@@ -136,7 +138,7 @@ class Lane:
             log.exception("a batch of %d failed", len(batch))
             run = BatchRun([INTERNAL] * len(batch))
         finally:
-            self._observer.engine_worked(time.monotonic() - started_s)
+            self._observer.engine_worked(self.runner.spec.name, time.monotonic() - started_s)
         self._end(batch, run.outcomes)
         self._learn(batch, run, time.monotonic() - started_s)
         self._watch(run)

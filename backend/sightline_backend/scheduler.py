@@ -86,14 +86,9 @@ class Scheduler(Generic[T]):
         return len(self._uploads)
 
     @property
-    def first_upload(self) -> T | None:
-        """The upload that has waited longest."""
-        return self._uploads[0].item if self._uploads else None
-
-    @property
     def longest_since_s(self) -> float | None:
         """When the stream that has waited longest began to; None while none waits."""
-        return min((s.since_s for s in self._slots.values() if s.since_s is not None), default=None)
+        return min((s.since_s for s in self._slots.values() if s.ticket is not None), default=None)
 
     @property
     def best_size(self) -> int:
@@ -106,12 +101,17 @@ class Scheduler(Generic[T]):
         return self._engines * self.times.best_fps(self._max_batch)
 
     def reserved_fps(self, now_s: float) -> float:
-        """Return the frames a second that open streams are promised or sure of.
+        """Return `promised_fps`, for who wants some of the rest.
 
         What a stream was promised and doesn't use is taken back here.
         """
         for slot in self._slots.values():
             slot.settle(now_s, LEAST_FPS)
+        return self.promised_fps
+
+    @property
+    def promised_fps(self) -> float:
+        """Frames a second that open streams are promised or sure of."""
         return sum(max(slot.fps or 0.0, LEAST_FPS) for slot in self._slots.values())
 
     def open(self, stream: int, fps: float | None = None) -> None:

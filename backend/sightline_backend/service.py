@@ -9,11 +9,15 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from sightline_backend.gauges import PoolGauges
 from sightline_backend.pool import EnginePool
+from sightline_backend.reader import Reader
+from sightline_backend.scrape import Scrape
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.tracing.tracer import Tracer
+from sightline_backend.uploads import Uploads
 from sightline_engines.picture import PictureLimits
 from sightline_monitoring.history import History
 
@@ -28,9 +32,17 @@ class Service:
     pool: EnginePool
     sessions: Sessions
     telemetry: Telemetry
+    uploads: Uploads
+    gauges: PoolGauges
+    scrape: Scrape
     tracer: Tracer | None = None  # None: nothing is traced
     history: History = field(default_factory=History)
     decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))
+
+    @property
+    def reader(self) -> Reader:
+        """The thread for what may hang while it is read."""
+        return self.scrape.reader
 
     @property
     def limits(self) -> PictureLimits:

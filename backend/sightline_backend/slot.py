@@ -37,6 +37,7 @@ class Slot(Generic[T]):
 
     fps: float | None = None  # what the stream is promised
     ticket: Ticket[T] | None = None
+    since_s: float = 0.0  # when the frame in the slot came, or the one whose turn it took
     place: Place = (SHARING, 0.0, 0.0)
     _began_s: float | None = None  # when the wait began; None: nothing came since it was served
     tag_s: float = 0.0  # engine time had, as sharing streams count it
@@ -51,7 +52,9 @@ class Slot(Generic[T]):
         far behind it, so that nobody saves up turns.
         """
         replaced, self.ticket = self.ticket, ticket
-        if replaced is not None:
+        if replaced is None:
+            self.since_s = now_s
+        else:
             replaced = replace(replaced, kind=self.place[0])
         self._counted += 1
         if self._counted_s is None:
@@ -72,11 +75,6 @@ class Slot(Generic[T]):
             began_s = now_s if began_s is None else began_s
             self._promise_due_s = max(self._promise_due_s, began_s) + 1 / self.fps
         return replace(ticket, kind=kind)
-
-    @property
-    def since_s(self) -> float | None:
-        """When the stream began to wait; None while nothing of it does."""
-        return self._began_s if self.ticket is not None else None
 
     def charge(self, seconds: float) -> None:
         """Count engine time against the stream's turn."""

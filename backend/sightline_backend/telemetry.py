@@ -24,9 +24,9 @@ class Telemetry:
         """Count an engine call of `size` frames."""
         self.metrics.engine_ran(size)
 
-    def engine_worked(self, seconds: float) -> None:
+    def engine_worked(self, model: str, seconds: float) -> None:
         """Count the time of a batch, whatever came of it."""
-        self.metrics.engine_busy.inc(seconds)
+        self.metrics.engine_busy.labels(model).inc(seconds)
 
     def frame_ended(self, work: Work, outcome: Outcome) -> None:
         """Count a frame or an upload and where its time went."""

@@ -34,17 +34,19 @@ class EngineProcessCollector(Collector):
 
     def _read(self) -> int:
         """Add up the processor time used since the last call; returns the memory in bytes."""
-        resident, seen = 0, {}
-        for pid in self._pids():
+        resident, pids = 0, self._pids()
+        last_s = {pid: self._last_s.get(pid, 0.0) for pid in pids}
+        for pid in pids:
             try:
                 process = psutil.Process(pid)
                 times = process.cpu_times()
+                spent_s = times.user + times.system
+                self._cpu_s += max(0.0, spent_s - last_s[pid])
+                last_s[pid] = spent_s
                 resident += process.memory_info().rss
-            except psutil.Error:
+            except psutil.Error:  # it has just ended; what it used until the last scrape counts
                 continue
-            seen[pid] = times.user + times.system
-            self._cpu_s += max(0.0, seen[pid] - self._last_s.get(pid, 0.0))
-        self._last_s = seen
+        self._last_s = last_s
         return resident
 
 

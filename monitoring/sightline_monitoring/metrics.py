@@ -20,12 +20,13 @@ from prometheus_client import (
 
 from sightline_monitoring.buckets import BATCH_BUCKETS, LATENCY_BUCKETS_S
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.guarded import Described, Guarded
 from sightline_monitoring.model_info import ModelInfo, ModelLabels
 from sightline_monitoring.rate import Rate
 
 RESULTS = ("answered", "dropped", "refused", "failed")
 DROP_REASONS = ("superseded", "late", "closing")
-REFUSAL_REASONS = ("streams", "rate", "uploads", "engine", "closing")
+REFUSAL_REASONS = ("streams", "rate", "uploads", "engine", "model", "closing")
 RESTART_REASONS = ("crashed", "hung", "failing")
 STAGES = ("decode", "preprocess", "infer", "postprocess")
 
@@ -37,12 +38,16 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = registry or CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.registry.register(GpuCollector())
+        self.add(GpuCollector())
         self._add_frames()
         self._add_times()
         self._add_load()
         self._add_engine()
         self._add_models(version)
+
+    def add(self, collector: Described) -> None:
+        """Tell what a collector says, too; it may fail."""
+        self.registry.register(Guarded(collector))
 
     def engine_ran(self, batch_size: int) -> None:
         """Count one engine call."""
@@ -75,8 +80,8 @@ class Metrics:
             counter.labels(value)
         return counter
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(
         self,
@@ -117,7 +122,7 @@ class Metrics:
         )
         self.refusals = self._counter(
             "sightline_refusals_total",
-            "Streams and uploads that were told to come back later, by what was short.",
+            "Streams, uploads and changes of model told to come back later, by what was short.",
             "reason",
             REFUSAL_REASONS,
         )
@@ -142,7 +147,7 @@ class Metrics:
         )
         self.deadline = self._gauge(
             "sightline_deadline_seconds",
-            "Age up to which the default model answers a live frame.",
+            "Age up to which a live frame is answered: the longest of the models in memory.",
         )
         self.loop_lag = self._histogram(
             "sightline_event_loop_lag_seconds",
@@ -151,14 +156,17 @@ class Metrics:
 
     def _add_load(self) -> None:
         self.streams_active = self._gauge("sightline_streams_active", "Open live streams.")
-        self.waiting = Gauge(
-            "sightline_waiting", "Pictures in line now.", ["kind"], registry=self.registry
+        self.waiting = self._gauge(
+            "sightline_waiting", "Live frames in line, and uploads that have no answer yet.", "kind"
+        )
+        self.queue_age = self._gauge(
+            "sightline_queue_age_seconds",
+            "How long the longest of them has waited; 0: none does.",
+            "kind",
         )
         for kind in ("live", "upload"):
             self.waiting.labels(kind)
-        self.queue_age = self._gauge(
-            "sightline_queue_age_seconds", "How long the longest in line has waited; 0: none does."
-        )
+            self.queue_age.labels(kind)
         self.capacity = self._gauge(
             "sightline_capacity_fps", "Frames a second that the default model's engines sustain."
         )
@@ -176,10 +184,11 @@ class Metrics:
         self.engine_executions = self._counter("sightline_engine_executions_total", "Engine calls.")
         self.engine_busy = self._counter(
             "sightline_engine_busy_seconds_total",
-            "Time that engines had a batch in hand, decoding included, all engines added up.",
+            "Time that a model's engines had a batch in hand, decoding included, added up.",
+            "model",
         )
         self.engines_running = self._gauge(
-            "sightline_engines_running", "Engines that can take a batch now."
+            "sightline_engines_running", "Engines of a model that can take a batch now.", "model"
         )
         self.engine_ready = self._gauge(
             "sightline_engine_ready", "1 while the default model's engine takes frames, else 0."
@@ -196,11 +205,8 @@ class Metrics:
         )
 
     def _add_models(self, version: str) -> None:
-        build = Gauge(
-            "sightline_build_info",
-            "1; the label is the server's version.",
-            ["version"],
-            registry=self.registry,
+        build = self._gauge(
+            "sightline_build_info", "1; the label is the server's version.", "version"
         )
         build.labels(version).set(1)
         self._models = ModelInfo()

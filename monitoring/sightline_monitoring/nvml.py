@@ -91,8 +91,10 @@ class XidEvents:
             except pynvml.NVMLError:  # a time-out: there is nothing more
                 return
             uuid = _told(pynvml.nvmlDeviceGetUUID, event.device)
-            if uuid in self._index:
-                self.counts[self._index[uuid]] += 1
+            # A card that has fallen off the bus can't be asked its name: any may be the one.
+            known = [self._index[uuid]] if uuid in self._index else list(self.counts)
+            for index in known:
+                self.counts[index] += 1
 
 
 def _told(ask: Callable[..., T], *arguments: Any) -> T | None:

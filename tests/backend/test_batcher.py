@@ -32,7 +32,7 @@ class Seen:
     def batch_ran(self, size: int, seconds: float) -> None:
         self.batches.append(size)
 
-    def engine_worked(self, seconds: float) -> None:
+    def engine_worked(self, model: str, seconds: float) -> None:
         pass
 
     def frame_ended(self, work: Work, outcome: Outcome) -> None:

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sightline_monitoring.engine_processes import EngineProcessCollector
+from sightline_monitoring.guarded import Guarded
 from sightline_monitoring.host import CpuShare, HostCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 
 Times = namedtuple("Times", "user system idle iowait")
 BUSY = "import time\nwhile time.process_time() < 0.5: pass\nprint('done', flush=True)\ninput()"
@@ -96,3 +100,68 @@ def test_processor_time_of_engines_that_have_ended_still_counts() -> None:
         child.communicate(b"\n")
     pids[:] = [child.pid]
     assert told(collector)["sightline_engine_cpu_seconds_total"] >= spent
+
+
+def test_one_failed_look_at_an_engine_counts_none_of_its_time_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collector = EngineProcessCollector(lambda: [os.getpid()])
+    first = told(collector)["sightline_engine_cpu_seconds_total"]
+
+    def gone(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "Process", gone)
+        told(collector)
+    assert told(collector)["sightline_engine_cpu_seconds_total"] < 2 * first
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, {}),
+        ({"memory.max": "max", "memory.current": "5", "memory.stat": ""}, {}),
+        (
+            {"memory.max": "100", "memory.current": "60", "memory.stat": "anon 5\n"},
+            {"sightline_memory_limit_bytes": 100, "sightline_memory_used_bytes": 60},
+        ),
+        (
+            {"memory.max": "100", "memory.current": "60", "memory.stat": "inactive_file 20"},
+            {"sightline_memory_limit_bytes": 100, "sightline_memory_used_bytes": 40},
+        ),
+    ],
+    ids=["no container", "no limit", "limited", "droppable files"],
+)
+def test_a_containers_own_limit_is_told_where_there_is_one(
+    files: dict[str, str], expected: dict[str, float], tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    assert told(MemoryLimitCollector(tmp_path)) == expected
+
+
+class Moody(Collector):
+    """A collector that fails as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        if self.failing:
+            raise OSError("no such device")
+        return [GaugeMetricFamily("mood", "How it is.", value=1)]
+
+
+def test_a_collector_that_fails_is_left_out_and_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    moody, seen = Moody(), []
+    guarded = Guarded(moody)
+    for moody.failing in (False, True, True, False, True):
+        seen.append(told(guarded))
+    assert seen == [{"mood": 1}, {}, {}, {"mood": 1}, {}]
+    assert [record.getMessage() for record in caplog.records] == 2 * ["Moody can't be read"]

@@ -14,6 +14,7 @@ from sightline_monitoring.buckets import LATENCY_BUCKETS_S
 from sightline_monitoring.engine_processes import EngineProcessCollector
 from sightline_monitoring.gpu import GpuCollector
 from sightline_monitoring.host import HostCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 from sightline_monitoring.metrics import (
     DROP_REASONS,
     REFUSAL_REASONS,
@@ -34,6 +35,7 @@ FIXED = {
     "sightline_refusals_total": set(REFUSAL_REASONS),
     "sightline_stage_duration_seconds": set(STAGES),
     "sightline_waiting": {"live", "upload"},
+    "sightline_queue_age_seconds": {"live", "upload"},
     "sightline_engine_restarts_total": set(RESTART_REASONS),
     "sightline_model_loads_total": {"loaded", "failed"},
     "sightline_host_memory_bytes": {"total", "available"},
@@ -45,8 +47,15 @@ FIXED = {
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
     metrics = Metrics("1.2.3")
-    metrics.registry.register(HostCollector(tmp_path))
-    metrics.registry.register(EngineProcessCollector(list))
+    for file, text in {"memory.max": "4096", "memory.current": "1024"}.items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 24\n")
+    for collector in (
+        HostCollector(tmp_path),
+        EngineProcessCollector(list),
+        MemoryLimitCollector(tmp_path),
+    ):
+        metrics.add(collector)
     return metrics
 
 
@@ -75,6 +84,8 @@ def test_every_documented_name_is_there_and_no_other(metrics: Metrics) -> None:
 
 def test_labels_are_the_documented_ones(metrics: Metrics) -> None:
     metrics.models_in_memory([ModelLabels("webcam", "1", "openvino", "fp32", "cpu")])
+    metrics.engines_running.labels("webcam")
+    metrics.engine_busy.labels("webcam")
     for name, family in families(metrics).items():
         labels = {key for sample in family.samples for key in sample.labels} - {"le"}
         assert labels == documented()[name], name
