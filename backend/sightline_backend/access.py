@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightline_backend.call import Call
+from sightline_backend.batch import Done
+from sightline_backend.tracing.ended import done_attributes, served_attributes
+from sightline_backend.tracing.hops import Attributes, Trace, upload_hops
+from sightline_backend.tracing.traceparent import TraceParent, read_traceparent
 from sightline_backend.tracing.tracer import Tracer
+from sightline_engines.types import ServedModel
 
 REQUEST_ID = "x-request-id"
-SILENT = ("/metrics", "/health")  # asked every few seconds, for ever
+# Asked every few seconds, for ever.
+SILENT = frozenset({"/metrics", "/health", "/health/live", "/health/ready"})
 LONGEST_PATH, LONGEST_METHOD = 200, 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # UUIDs, ULIDs, hex
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detected:
+    """What became of an upload; times are `time.monotonic()` seconds."""
+
+    received_s: float
+    decoding_s: float
+    done: Done
+    served: ServedModel
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call in hand; its route may note what was detected."""
+
+    id: str
+    parent: TraceParent | None
+    began_s: float
+    detected: Detected | None = None
+    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @classmethod
+    def read(cls, headers: Headers, now_s: float) -> Call:
+        """Take the caller's id if it is well formed, else its trace's, else a new one."""
+        parent = read_traceparent(headers.get("traceparent"))
+        call = cls("", parent, now_s)
+        if parent is not None:
+            call.trace_id = parent.trace_id
+        asked = headers.get("x-request-id", "")
+        call.id = asked if _REQUEST_ID.fullmatch(asked) else call.trace_id
+        return call
+
+    def trace(self, name: str, found: Detected, status: int, sent_s: float) -> Trace:
+        """Return the trace of a call whose answer has left."""
+        hops = upload_hops(
+            self.began_s, found.received_s, found.decoding_s, found.done.timings, sent_s
+        )
+        attributes: Attributes = {
+            "http.response.status_code": status,
+            "sightline.request": self.id,
+            **served_attributes(found.served),
+            **done_attributes(found.done),
+        }
+        parent_id = None if self.parent is None else self.parent.span_id
+        failure = str(status) if status >= 500 else None
+        return Trace(
+            self.trace_id, name, self.began_s, sent_s, hops, attributes, failure, parent_id
+        )
 
 
 class AccessLog:
@@ -49,7 +107,7 @@ class AccessLog:
         path, method = scope["path"], scope["method"]
         sent_s = time.monotonic()
         traced = {"trace_id": call.trace_id} if self._trace(call, scope, status, sent_s) else {}
-        if path.startswith(SILENT):
+        if method == "GET" and path in SILENT and status < 500:
             return
         write = log.info
         if status >= 500 and status != 503:

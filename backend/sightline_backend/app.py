@@ -125,7 +125,7 @@ async def _life(service: Service) -> AsyncIterator[None]:
         watches = [
             asyncio.create_task(watch_loop(metrics.loop_lag.observe)),
             asyncio.create_task(service.gauges.watch()),
-            asyncio.create_task(keep(service.history, metrics.registry)),
+            asyncio.create_task(keep(service.history, metrics.registry, service.reader.run)),
         ]
         yield
         await service.sessions.stop(service.settings.shutdown_timeout_s)

@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 from sightline_engines.errors import SightlineError
 
-RefusalReason: TypeAlias = Literal["streams", "rate", "uploads", "engine", "closing"]
+RefusalReason: TypeAlias = Literal["streams", "rate", "uploads", "engine", "model", "closing"]
+
+MODEL_RETRY_S = 30.0  # models in use are left as streams end
 
 
 class Refused(SightlineError):
@@ -32,10 +34,13 @@ class UnknownClassError(SightlineError):
     code = "unknown_class"
 
 
-class NoRoomForModelError(SightlineError):
+class NoRoomForModelError(Refused):
     """Another model can't be loaded while all loaded ones are in use."""
 
     code = "no_room_for_model"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, MODEL_RETRY_S, "model")
 
 
 class ReportedError(SightlineError):

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from sightline_backend.answers import answer
 from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
+from sightline_backend.errors import Refused
 from sightline_backend.journal import Journal
 from sightline_backend.outbox import Outbox
 from sightline_backend.pace import Pace
@@ -27,7 +27,6 @@ from sightline_backend.settings import Settings
 from sightline_backend.telemetry import Telemetry
 from sightline_engines import wire
 from sightline_engines.errors import SightlineError, WireError
-from sightline_engines.types import Result
 
 MAX_STRIKES = 20  # messages in a row that are neither a frame nor settings
 MAX_TEXT_CHARS = 16_384
@@ -35,8 +34,6 @@ FLUSH_S = 2.0
 LAST_ANSWER_S = 2.0  # for the frame that is in the engine's hands when the stream ends
 MESSAGES_PER_S, MESSAGES_AT_ONCE = 240.0, 120  # from one client; twice any camera's rate
 SWITCHES_PER_S, SWITCHES_AT_ONCE = 0.2, 10  # of model; each may load one and measure it
-
-Answer: TypeAlias = Callable[[asyncio.Future[Outcome]], None]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -60,7 +57,7 @@ class Session:
         self._outbox = Outbox(socket, settings.slow_client_timeout_s)
         self._strikes = 0
         self._heard_s = time.monotonic()
-        self._running: dict[asyncio.Future[Outcome], tuple[int, Answer]] = {}
+        self._running: set[asyncio.Future[Outcome]] = set()
         self._switching: asyncio.Task[None] | None = None
         self._switches = Pace(SWITCHES_PER_S, SWITCHES_AT_ONCE)
         self._told: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -103,8 +100,8 @@ class Session:
             await asyncio.wait([self._switching])
         self.end(ending)  # nothing watches it any more
         self._seat.leave()
+        await self._end_frames(LAST_ANSWER_S if ending.flush else 0)
         if ending.flush:
-            await self._end_frames()
             self._outbox.finish()
             await asyncio.wait([writer], timeout=FLUSH_S)
         writer.cancel()
@@ -123,15 +120,13 @@ class Session:
         else:
             asyncio.get_running_loop().call_later(left_s, self._watch_for_silence)
 
-    async def _end_frames(self) -> None:
+    async def _end_frames(self, wait_s: float) -> None:
         """Wait a moment for the frame that is in the engine's hands, then do without it."""
         if self._running:
-            await asyncio.wait(self._running, timeout=LAST_ANSWER_S)
-        await asyncio.sleep(0)  # the frames that have ended just now are posted first
-        for future, (seq, answer) in self._running.items():
-            future.remove_done_callback(answer)
-            self._journal.counts.dropped += 1
-            self._post(wire.Dropped(seq, "closing"))
+            await asyncio.wait(self._running, timeout=wait_s)
+        for future in self._running:
+            future.cancel()  # the batcher counts it as dropped, too
+        await asyncio.sleep(0)  # now each of them has its end
 
     async def _read(self) -> Ending:
         pace = Pace(MESSAGES_PER_S, MESSAGES_AT_ONCE)
@@ -150,57 +145,44 @@ class Session:
                 else:
                     self._take_text(message["text"])
                 self._strikes = 0
-            except WireError as error:
-                self._strikes += 1
-                self._post(wire.Failure(error.code, error.message))
+            except SightlineError as error:
+                self._strikes = self._strikes + 1 if isinstance(error, WireError) else 0
+                self._refuse(error)
         return GARBAGE
 
     def _take_frame(self, message: bytes) -> None:
         received_s = time.monotonic()
         packet = wire.decode_frame(message)
         size, most = len(packet.payload), self._settings.max_frame_bytes
+        self._outbox.owed += 1
         if size > most:
             self._telemetry.frame_refused()
-            self._journal.refused(packet.seq, "too_large", packet.age_ms / 1e3)
             advice = f"This frame has {size} bytes; send at most {most}: fewer pixels or quality."
-            self._post(wire.Failure("too_large", advice, packet.seq))
+            self._answer(self._seat, packet, received_s, Failed("too_large", advice))
             return
         captured_s = received_s - packet.age_ms / 1e3
-        answer = partial(self._answer, self._seat, packet, received_s)
-        self._outbox.owed += 1
         future = self._seat.submit(packet.payload, received_s, captured_s)
-        self._running[future] = packet.seq, answer
-        future.add_done_callback(answer)
+        self._running.add(future)
+        future.add_done_callback(partial(self._ended, self._seat, packet, received_s))
 
-    def _answer(
+    def _ended(
         self,
         seat: Seat,
         packet: wire.FramePacket,
         received_s: float,
         future: asyncio.Future[Outcome],
     ) -> None:
-        message: wire.ServerMessage
-        self._running.pop(future, None)
-        outcome = future.result()
+        self._running.discard(future)
+        outcome = NotRun("closing") if future.cancelled() else future.result()
+        self._answer(seat, packet, received_s, outcome)
+
+    def _answer(
+        self, seat: Seat, packet: wire.FramePacket, received_s: float, outcome: Outcome
+    ) -> None:
+        if isinstance(outcome, Done):
+            self._telemetry.live_answer(time.monotonic() - received_s + packet.age_ms / 1e3)
         on_sent = self._journal.ended(packet, received_s, outcome, seat.served)
-        match outcome:
-            case Done(detections, size_wh, timings, batch_size):
-                age_s = time.monotonic() - received_s + packet.age_ms / 1e3
-                self._telemetry.live_answer(age_s)
-                message = Result(
-                    seq=packet.seq,
-                    captured_us=packet.captured_us,
-                    size_wh=size_wh,
-                    detections=detections,
-                    timings=timings,
-                    model=seat.served,
-                    batch_size=batch_size,
-                    traced=on_sent is not None,
-                )
-            case NotRun(reason):
-                message = wire.Dropped(packet.seq, reason)
-            case Failed(code, advice):
-                message = wire.Failure(code, advice, packet.seq)
+        message = answer(packet, outcome, seat.served, traced=on_sent is not None)
         self._outbox.settle(wire.message_to_json(message, seat.spec.labels), on_sent)
 
     def _take_text(self, text: str) -> None:
@@ -212,24 +194,19 @@ class Session:
         if asked.model is not None and asked.model != self._seat.spec.name:
             if (wait_s := self._switches.wait_s(time.monotonic())) > 0:
                 advice = f"Too many changes of model; try again in {wait_s:.0f} s."
-                self._post(wire.Failure("busy", advice, retry_after_s=wait_s))
-                return
+                raise Refused(advice, wait_s, "model")
             self._switches.count(time.monotonic())
             self._switching = asyncio.create_task(self._switch(asked, asked.model))
             return
-        try:
-            self._seat.change(asked)
-        except SightlineError as error:
-            self._post(wire.Failure(error.code, error.message))
-        else:
-            self._post(self._seat.settings)
+        self._seat.change(asked)
+        self._post(self._seat.settings)
 
     async def _switch(self, asked: wire.Settings, model: str) -> None:
         """Move the stream to another model; on any error it stays where it is."""
         try:
             seat = await self._seat.move(model, asked)
         except SightlineError as error:
-            self._post(wire.Failure(error.code, error.message))
+            self._refuse(error)
             return
         except Exception:  # the outermost of this task: a bug here leaves the stream running
             log.exception("a change of model failed")
@@ -239,6 +216,14 @@ class Session:
         self._seat.leave()
         self._seat = seat
         self._post(seat.settings)
+
+    def _refuse(self, error: SightlineError) -> None:
+        """Say what was wrong with a message, or when what it asks for may be had."""
+        wait_s = None
+        if isinstance(error, Refused):
+            wait_s = error.retry_after_s
+            self._telemetry.turned_away(error.reason)
+        self._post(wire.Failure(error.code, error.message, retry_after_s=wait_s))
 
     def _post(self, message: wire.ServerMessage) -> None:
         self._outbox.post(wire.message_to_json(message))

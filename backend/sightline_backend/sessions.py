@@ -8,17 +8,25 @@ from contextlib import contextmanager
 
 from sightline_backend.ending import STOPPING
 from sightline_backend.errors import Refused
+from sightline_backend.lines import Lines
+from sightline_backend.pace import Pace
 from sightline_backend.session import Session
+
+# Log lines of all streams together: each of them may have something to say at the same time.
+FRAME_LINES_PER_S, FRAME_LINES_AT_ONCE = 10.0, 30  # about single frames
+REFUSALS_PER_S, REFUSALS_AT_ONCE = 1.0, 10  # of streams; the metrics count them all
 
 
 class Sessions:
-    """All open sessions of one server."""
+    """All open sessions of one server, and how much they all together may log."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: set[Session] = set()
         self._none_left = asyncio.Event()
         self.stopping = False
+        self.frame_pace = Pace(FRAME_LINES_PER_S, FRAME_LINES_AT_ONCE)
+        self.refusals = Lines(Pace(REFUSALS_PER_S, REFUSALS_AT_ONCE))
 
     def __len__(self) -> int:
         return len(self._open)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, field_validator, model_validator
@@ -121,8 +122,11 @@ class Settings(BaseSettings):
     @field_validator("trace_to")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError(f"an address such as http://localhost:4318 is needed, got {value!r}")
+        if value is not None and not _is_web_address(value):
+            raise ValueError(
+                "http:// or https://, a host and, after a colon, its port are needed, such as "
+                f"http://localhost:4318; got {value!r}"
+            )
         return value
 
     @model_validator(mode="after")
@@ -142,3 +146,12 @@ class Settings(BaseSettings):
                 f"max_models allows {self.max_models} in all"
             )
         return self
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that isn't closed
+        return False
+    return web and not any(char.isspace() for char in text)

@@ -61,6 +61,22 @@ async def test_each_call_is_one_line_and_scrapes_are_none() -> None:
     assert all(r["ms"] >= 0 for r in requests(lines))
 
 
+async def test_only_reads_of_the_probes_that_work_are_silent() -> None:
+    with capture_logs() as lines:
+        async with running() as backend:
+            for path in ("/metrics", "/health", "/health/live", "/health/ready"):
+                assert (await backend.http.get(path)).is_success
+            await backend.http.post("/metrics")
+            await backend.http.get("/health-check-scan")
+            backend.service.sessions.stopping = True
+            await backend.http.get("/health/ready")
+    assert [(r["method"], r["path"], r["status"]) for r in requests(lines)] == [
+        ("POST", "/metrics", 405),
+        ("GET", "/health-check-scan", 404),
+        ("GET", "/health/ready", 503),
+    ]
+
+
 async def test_a_bug_is_logged_at_warning_and_answered_with_the_calls_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

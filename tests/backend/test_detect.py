@@ -278,3 +278,19 @@ async def test_a_file_that_is_only_text_is_told_how_to_send_one() -> None:
         message = response.json()["error"]["message"]
         assert "curl -F file=@street.jpg" in message
         assert "class" not in message
+
+
+async def test_an_upload_counts_once_its_picture_is_opened() -> None:
+    """As docs/metrics.md has it; what is turned away before that is in the HTTP metrics alone."""
+    async with running(max_upload_bytes=20_000) as backend:
+        for picture, params, status in [
+            (PICTURE, {"model": "unicorn"}, 404),
+            (PICTURE, {"classes": "unicorn"}, 422),
+            (bytes(200_000), {}, 413),
+            (b"no picture", {}, 415),
+            (PICTURE[:200], {}, 422),
+            (PICTURE, {}, 200),
+        ]:
+            assert (await backend.detect(picture, **params)).status_code == status
+        assert await backend.metric("sightline_frames_total", result="refused") == 2
+        assert await backend.metric("sightline_frames_total", result="answered") == 1

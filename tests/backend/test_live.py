@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from sightline_backend.sessions import REFUSALS_AT_ONCE
 from sightline_engines import wire
 from tests.backend.camera import connected
 from tests.backend.running import Backend, running, until
@@ -42,6 +44,19 @@ async def test_pages_of_the_same_host_and_allowed_ones_get_in(origin: str | None
 async def test_pages_of_other_hosts_are_refused(origin: str) -> None:
     async with running() as backend:
         assert await refusal(backend, origin=origin) == (403, "origin_refused")
+
+
+async def test_refused_handshakes_are_a_few_lines_that_hold_nothing_of_the_caller() -> None:
+    with capture_logs() as lines:
+        async with running() as backend:
+            for number in range(REFUSALS_AT_ONCE + 20):
+                await refusal(backend, origin=f"https://evil{number}.example")
+            await refusal(backend, "?fps=private")
+    told = [line for line in lines if line["event"] == "stream refused"]
+    assert REFUSALS_AT_ONCE <= len(told) < REFUSALS_AT_ONCE + 20
+    assert {line["code"] for line in told} <= {"origin_refused", "bad_rate"}
+    assert "evil" not in str(lines)
+    assert "private" not in str(lines)
 
 
 @pytest.mark.parametrize("subprotocols", [None, ["sightline.v2"]])

@@ -38,13 +38,13 @@ class Logging:
         found = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [line for line in found if event in ("", line["event"])]
 
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Wait for a line and return it."""
+    def wait_for(self, event: str, **facts: str) -> dict[str, Any]:
+        """Wait for a line that says these facts, too, and return it."""
         end_s = time.monotonic() + 20
-        while not self.lines(event):
+        while not (found := [x for x in self.lines(event) if facts.items() <= x.items()]):
             assert time.monotonic() < end_s, f"no {event!r}:\n{self.log.read_text()[-2000:]}"
             time.sleep(0.05)
-        return self.lines(event)[-1]
+        return found[-1]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ async def test_lines_of_a_stream_carry_its_id_and_tell_in_the_end_what_became_of
         await camera.send(3, encoded(grey(9)), age_ms=60_000)
         assert await camera.recv() == wire.Dropped(3, "late")
         stream = camera.hello.stream
-    closed = await asyncio.to_thread(server.wait_for, "stream closed")
+    closed = await asyncio.to_thread(server.wait_for, "stream closed", stream=stream)
     ours = {line["event"]: line for line in server.lines() if line.get("stream") == stream}
     assert len(stream) == 24
     counts = {name: closed[name] for name in ("answered", "dropped", "refused", "failed")}
@@ -107,10 +107,11 @@ async def test_frames_that_go_wrong_without_end_are_a_few_lines(server: Logging)
             await camera.send(seq, b"no picture")
             await camera.recv()
         stream = camera.hello.stream
-    await asyncio.sleep(0.2)
+    closed = await asyncio.to_thread(server.wait_for, "stream closed", stream=stream)
     lines = [line for line in server.lines("frame refused") if line["stream"] == stream]
     assert 1 <= len(lines) <= 20
-    assert sum(line.get("left_out", 0) for line in lines) + len(lines) <= 100
+    assert closed["refused"] == 100
+    assert sum(line.get("left_out", 0) for line in [*lines, closed]) + len(lines) == 100
 
 
 def test_neither_paths_nor_file_names_forge_a_line(server: Logging) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from sightline_backend.session import MAX_STRIKES
 from sightline_engines import wire
@@ -193,17 +194,23 @@ async def test_a_silent_stream_is_closed_with_3008() -> None:
 
 
 async def test_a_client_that_leaves_in_mid_frame_harms_nobody() -> None:
-    async with running() as backend, backend.camera() as other:
-        async with backend.camera() as camera:
-            with backend.engine.held():
-                await camera.send(1)
-                await asyncio.to_thread(backend.engine.busy.wait)
-                await camera.send(2)
-                camera.socket.transport.abort()
-                await until(lambda: len(backend.service.sessions) == 1)
-        assert (await other.detect(1)).seq == 1
-        assert await backend.metric("sightline_streams_active") == 1
-        assert await backend.metric("sightline_frames_dropped_total", reason="closing") == 1
+    with capture_logs() as lines:
+        async with running() as backend, backend.camera() as other:
+            async with backend.camera() as camera:
+                with backend.engine.held():
+                    await camera.send(1)
+                    await asyncio.to_thread(backend.engine.busy.wait)
+                    await camera.send(2)
+                    camera.socket.transport.abort()
+                    await until(lambda: len(backend.service.sessions) == 1)
+            assert (await other.detect(1)).seq == 1
+            assert await backend.metric("sightline_streams_active") == 1
+            dropped = await backend.metric("sightline_frames_dropped_total", reason="closing")
+            assert dropped == 2, "nobody was there to answer to"
+            assert await backend.metric("sightline_frames_total", result="answered") == 1
+            assert await backend.metric("sightline_admitted_frames_total", in_time="yes") == 1
+    closed = next(line for line in lines if line["event"] == "stream closed")
+    assert (closed["answered"], closed["dropped"]) == (0, 2)
 
 
 async def test_a_client_that_stops_half_way_through_a_message_harms_nobody() -> None:
@@ -261,3 +268,5 @@ async def test_a_frame_whose_answer_takes_too_long_is_ended_before_the_stream_is
             await until(backend.engine.busy.is_set)
             backend.server.should_exit = True
             assert await camera.closing() == ([wire.Dropped(1, "closing")], 1001)
+    assert await backend.metric("sightline_frames_total", result="dropped") == 1
+    assert await backend.metric("sightline_frames_total", result="answered") == 0

@@ -51,12 +51,32 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("preload", "a,b,c"),
         ("trace_share", 1.5),
         ("trace_to", "localhost:4318"),
+        ("trace_to", "ftp://localhost:4318"),
+        ("trace_to", "http://"),
+        ("trace_to", "https:///v1/traces"),
+        ("trace_to", "http://a b:4318"),
+        ("trace_to", "http://a\t:4318"),
+        ("trace_to", "http://host:notaport"),
+        ("trace_to", "http://host:70000"),
+        ("trace_to", "http://[::1:4318"),
         ("colour", "red"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match="max_models" if name == "preload" else name):
         Settings.model_validate({name: value})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:4318",
+        "https://user:secret@collector.example.org/v1/traces",
+        "http://[::1]:4318",
+    ],
+)
+def test_an_address_of_a_collector_is_taken_as_it_is(address: str) -> None:
+    assert Settings(trace_to=address).trace_to == address
 
 
 def test_settings_cant_be_changed() -> None:

@@ -167,4 +167,28 @@ async def test_who_changes_models_without_end_is_told_when_to_go_on() -> None:
         assert told
         assert {failure.code for failure in told} == {"busy"}
         assert all(failure.retry_after_s for failure in told)
+        assert await backend.metric("sightline_refusals_total", reason="model") == len(told)
         assert (await camera.detect(1)).seq == 1
+
+
+async def test_a_model_without_the_rate_refuses_the_change_and_says_when_to_try_again() -> None:
+    engines = [FakeEngine(), FakeEngine(named("slow"), seconds=0.05)]
+    async with running(*engines, max_batch=1) as backend, backend.camera("fps=30") as camera:
+        failure = await camera.set(model="slow")
+        assert isinstance(failure, wire.Failure)
+        assert (failure.code, failure.seq) == ("busy", None)
+        assert failure.retry_after_s == 5
+        assert await backend.metric("sightline_refusals_total", reason="rate") == 1
+        assert (await camera.detect(1)).model.name == "fake"
+
+
+async def test_where_no_model_can_leave_memory_another_is_refused_for_a_while() -> None:
+    engines = [FakeEngine(), FakeEngine(named("other"))]
+    async with running(*engines, max_models=1) as backend, backend.camera() as camera:
+        failure = await camera.set(model="other")
+        assert isinstance(failure, wire.Failure)
+        assert failure.code == "no_room_for_model"
+        assert failure.retry_after_s == 30
+        response = await backend.detect(encoded(grey(9)), model="other")
+        assert (response.status_code, response.headers["retry-after"]) == (503, "30")
+        assert await backend.metric("sightline_refusals_total", reason="model") == 2

@@ -243,6 +243,44 @@ async def test_a_collector_that_is_not_there_is_named_once_and_found_when_it_com
     assert "secret" not in str(lines)
 
 
+async def test_a_collector_that_hangs_is_told_from_one_that_answers_badly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export_module, "SEND_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(export_module, "EVERY_S", 0.05)
+
+    with capture_logs() as lines, collecting() as collector:
+        async with Tracer(collector.url, 1.0) as tracer:
+            for status, delay_s in [(404, 0), (200, 0), (200, 30)]:
+                collector.status, collector.delay_s = status, delay_s
+                said = len(lines)
+                tracer.send(Trace("1" * 32, "frame", 1.0, 2.0, ()))
+                await until(lambda said=said: len(lines) > said)  # type: ignore[misc]
+    first, again, last = [line for line in lines if line["event"] != "traces are sent"]
+    assert "404" in first["why"]
+    assert again["event"] == "traces are delivered again"
+    assert "timeout" in last["why"]
+
+
+async def test_a_bug_in_the_sdk_costs_traces_and_never_a_frame(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError("not ours")
+
+    monkeypatch.setattr(export_module.OtlpExport, "send", bug)
+    with capture_logs() as lines:
+        async with (
+            running(trace_to=collector.url, trace_share=1) as backend,
+            backend.camera() as camera,
+        ):
+            for seq in range(10):
+                await camera.detect(seq)
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == [
+        "frames can't be logged or traced"
+    ]
+
+
 async def test_memory_is_bounded_while_the_collector_hangs(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

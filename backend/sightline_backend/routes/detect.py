@@ -11,8 +11,8 @@ from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sightline_backend.access import Call, Detected
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
-from sightline_backend.call import Call, Detected
 from sightline_backend.errors import Refused, ReportedError
 from sightline_backend.formats import Format, as_csv, as_image, as_json, as_roboflow
 from sightline_backend.options import detect_options
@@ -54,23 +54,26 @@ async def detect(
     asked = query.model_copy(update=form.model_dump(exclude_unset=True, exclude={"file"}))
     received_s = time.monotonic()
     picture = await form.file.read()
-    async with service.pool.using(asked.model) as batcher, service.decoded:
-        options = detect_options(batcher.spec, _as_settings(asked))
-        decoding_s = time.monotonic()
-        try:
-            image, fit = await asyncio.to_thread(_decoded, picture, service.limits, batcher.spec)
-        except SightlineError:
-            service.telemetry.frame_refused()
-            raise
-        decode_ms = (time.monotonic() - decoding_s) * 1e3
-        height, width = image.shape[:2]
-        work = Work(fit, options, received_s, math.inf, (width, height), decode_ms)
-        outcome = await batcher.enqueue(work)
-        if isinstance(outcome, Done):
-            call: Call = request.state.call
-            call.detected = Detected(received_s, decoding_s, outcome, batcher.served)
-        result = _result(outcome, batcher.served)
-        return await _answer(asked.format, result, batcher.spec.labels, image)
+    with service.uploads.holding(received_s):
+        async with service.pool.using(asked.model) as batcher, service.decoded:
+            options = detect_options(batcher.spec, _as_settings(asked))
+            decoding_s = time.monotonic()
+            try:
+                image, fit = await asyncio.to_thread(
+                    _decoded, picture, service.limits, batcher.spec
+                )
+            except SightlineError:
+                service.telemetry.frame_refused()
+                raise
+            decode_ms = (time.monotonic() - decoding_s) * 1e3
+            height, width = image.shape[:2]
+            work = Work(fit, options, received_s, math.inf, (width, height), decode_ms)
+            outcome = await batcher.enqueue(work)
+            if isinstance(outcome, Done):
+                call: Call = request.state.call
+                call.detected = Detected(received_s, decoding_s, outcome, batcher.served)
+            result = _result(outcome, batcher.served)
+            return await _answer(asked.format, result, batcher.spec.labels, image)
 
 
 def _decoded(picture: bytes, limits: PictureLimits, spec: ModelSpec) -> tuple[Image, Image]:

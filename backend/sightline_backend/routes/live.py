@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
-from dataclasses import asdict
 
 import structlog
 from fastapi import APIRouter
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline_backend.admission import RateWish
 from sightline_backend.ending import full
 from sightline_backend.errors import Refused
+from sightline_backend.handlers import error_response
 from sightline_backend.journal import Journal
 from sightline_backend.origins import origin_allowed
 from sightline_backend.seat import Seat
 from sightline_backend.service import Running, Service
 from sightline_backend.session import Session
-from sightline_backend.telemetry import Telemetry
 from sightline_engines import wire
 
 MOST_FPS = 1000.0
@@ -41,29 +40,30 @@ async def live(
     try:
         wish = _wish(fps, min_fps)
     except ValueError as error:
-        await socket.send_denial_response(_denial(400, "bad_rate", str(error)))
+        await _deny(socket, service, 400, "bad_rate", str(error))
         return
     problem = _handshake_problem(socket, service)
     if problem is not None:
-        await socket.send_denial_response(problem)
+        await _deny(socket, service, *problem)
         return
     await socket.accept(wire.SUBPROTOCOL)
-    journal = Journal(secrets.token_hex(STREAM_ID_BYTES), service.tracer)
-    structlog.contextvars.bind_contextvars(stream=journal.stream)  # in all of the stream's tasks
+    stream = secrets.token_hex(STREAM_ID_BYTES)
+    structlog.contextvars.bind_contextvars(stream=stream)  # in all of the stream's tasks
+    journal = Journal(stream, service.tracer, service.sessions.frame_pace)
     try:
         service.sessions.check_room()  # before any work is done for the stream
         models = tuple(spec.name for spec in await service.pool.specs())
         service.sessions.check_room()  # others may have come in the meantime
         seat = await Seat.take(service.pool, wish)
     except Refused as refused:
-        await _turn_away(socket, refused, service.telemetry)
+        await _turn_away(socket, service, refused)
         return
     session = Session(socket, seat, service.settings, service.telemetry, journal)
     with service.sessions.holding(session):
         log.info("stream opened", model=seat.spec.name, streams=len(service.sessions))
         ending = await session.run(models)
-    counts = asdict(journal.counts)
-    log.info("stream closed", why=ending.reason, streams=len(service.sessions), **counts)
+    told = journal.summary()
+    log.info("stream closed", why=ending.reason, streams=len(service.sessions), **told)
 
 
 def _wish(fps: str | None, min_fps: str | None) -> RateWish:
@@ -88,10 +88,10 @@ def _rate(name: str, text: str | None) -> float | None:
     )
 
 
-async def _turn_away(socket: WebSocket, refused: Refused, telemetry: Telemetry) -> None:
+async def _turn_away(socket: WebSocket, service: Service, refused: Refused) -> None:
     """Tell why there is no room: after accepting, since browsers hide a refused handshake."""
-    telemetry.turned_away(refused.reason)
-    log.info("stream refused", code=refused.code, reason=refused.reason)
+    service.telemetry.turned_away(refused.reason)
+    _log_refusal(service, code=refused.code, reason=refused.reason)
     failure = wire.Failure(refused.code, refused.message, retry_after_s=refused.retry_after_s)
     ending = full(refused.retry_after_s)
     with suppress(WebSocketDisconnect):
@@ -99,16 +99,17 @@ async def _turn_away(socket: WebSocket, refused: Refused, telemetry: Telemetry) 
         await socket.close(ending.code or 1013, ending.reason)
 
 
-def _handshake_problem(socket: WebSocket, service: Service) -> JSONResponse | None:
+def _handshake_problem(socket: WebSocket, service: Service) -> tuple[int, str, str] | None:
+    """Return the status, code and message of what is wrong with a handshake."""
     origin, host = socket.headers.get("origin"), socket.headers.get("host")
     if not origin_allowed(origin, host, service.settings.allowed_origins):
-        return _denial(
+        return (
             403,
             "origin_refused",
             f"Pages of {origin} may not use this server; SIGHTLINE_ALLOWED_ORIGINS lets them.",
         )
     if wire.SUBPROTOCOL not in socket.scope["subprotocols"]:
-        return _denial(
+        return (
             400,
             "wrong_subprotocol",
             f"This server speaks the WebSocket subprotocol {wire.SUBPROTOCOL}; ask for it.",
@@ -116,6 +117,10 @@ def _handshake_problem(socket: WebSocket, service: Service) -> JSONResponse | No
     return None
 
 
-def _denial(status: int, code: str, message: str) -> JSONResponse:
-    log.info("stream refused", code=code, why=message[:200])
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+async def _deny(socket: WebSocket, service: Service, status: int, code: str, message: str) -> None:
+    _log_refusal(service, code=code)  # without the message: it holds what the caller wrote
+    await socket.send_denial_response(error_response(status, code, message))
+
+
+def _log_refusal(service: Service, **facts: str) -> None:
+    service.sessions.refusals.write(log.info, time.monotonic(), "stream refused", **facts)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import fields
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from sightline_backend.handlers import error_response
 from sightline_backend.schemas import ERRORS
-from sightline_backend.service import Running, Service
-from sightline_monitoring.figures import Figures, labelled
+from sightline_backend.service import Running
+from sightline_monitoring.figures import Figures
 from sightline_monitoring.history import LONGEST_S, WINDOW_S, History, Point
+from sightline_monitoring.reading import REFUSALS, RESTARTS
 from sightline_monitoring.trouble import Severity, State, find_trouble
 
 MOST_POINTS = 150  # of a series; more would be finer than a screen
@@ -34,7 +36,8 @@ class MonitorAnswer(BaseModel):
     """The figures of the last minutes.
 
     Names end in their unit: `_fps` pictures a second, `_s` seconds, `_share` 0 to 1, `_cpu`
-    processors in use. Rates, quantiles and means are over `window_s` before each time.
+    processors in use, `_frames` how many. Rates, quantiles, means and counts are over `window_s`
+    before each time.
     """
 
     status: str = Field(
@@ -53,30 +56,50 @@ class MonitorAnswer(BaseModel):
     "/monitor",
     summary="The last minutes in figures, and what is wrong now",
     response_model=MonitorAnswer,
-    responses={422: ERRORS[422]},
+    responses={422: ERRORS[422], 503: ERRORS[503]},
 )
 async def monitor(
     service: Running,
     minutes: Annotated[
-        float, Query(gt=0, le=LONGEST_S / 60, description="How far back the series go.")
-    ] = 5.0,
+        int, Query(ge=1, le=int(LONGEST_S / 60), description="How far back the series go.")
+    ] = 5,
 ) -> Response:
     """Return what the pages' Monitor draws, at most 150 points a series: what Prometheus would
     say over the same seconds, from the same counters.
     """
-    state = _state(service)
-    # On a thread: thousands of numbers are written, and no frame should wait for them.
-    written = await asyncio.to_thread(
-        lambda: answer(service.history, state, minutes * 60).model_dump_json()
-    )
+    why = service.trouble
+    fallback = None if why else service.pool.default.served.fallback
+    # Not on the event loop: thousands of numbers are written, and no frame should wait for them.
+    write = partial(_written, service.history, service.history.latest_s, why, fallback, minutes)
+    try:
+        written = await service.reader.run(write)
+    except TimeoutError:
+        advice = (
+            "Something that is read for the figures hangs, a GPU's driver perhaps; see the log."
+        )
+        return error_response(503, "metrics_hang", advice)
     return Response(written, media_type="application/json")
 
 
-def answer(history: History, state: State, seconds: float) -> MonitorAnswer:
+@lru_cache(maxsize=32)
+def _written(
+    history: History,
+    latest_s: float | None,  # the answer stays the same until the next reading
+    not_ready: str | None,
+    fallback: str | None,
+    minutes: int,
+) -> str:
+    """Write an answer, once for all who ask: a crowd costs what one does."""
+    return answer(history, not_ready, fallback, minutes * 60).model_dump_json()
+
+
+def answer(
+    history: History, not_ready: str | None, fallback: str | None, seconds: float
+) -> MonitorAnswer:
     """Return the last seconds of a history, and what is wrong at its end."""
     points = history.points(seconds)
     now = points[-1].figures if points else Figures()
-    trouble = find_trouble(now, state)
+    trouble = find_trouble(now, _state(history, not_ready, fallback))
     shown = thinned(points, history.every_s)
     # Readings are by a clock that never jumps; pages want the time of day.
     zero_s = time.time() - time.monotonic()
@@ -97,14 +120,15 @@ def answer(history: History, state: State, seconds: float) -> MonitorAnswer:
     )
 
 
-def _state(service: Service) -> State:
-    history = service.history
-    names = labelled("sightline_engine_restarts_total", history.latest or {})
-    return State(
-        not_ready=service.trouble,
-        fallback=None if service.trouble else service.pool.default.served.fallback,
-        restarts=history.span(LONGEST_S).increase(*names) or 0.0,
-    )
+def _state(history: History, not_ready: str | None, fallback: str | None) -> State:
+    quarter, minute = history.span(LONGEST_S), history.span(60)
+    turned_away = {
+        reason: minute.increase(sample) or 0.0
+        for reason, sample in minute.labelled(REFUSALS).items()
+        if reason != "closing"  # a server that stops is nobody's trouble
+    }
+    restarts = quarter.increase(*quarter.labelled(RESTARTS).values())
+    return State(not_ready, fallback, restarts or 0.0, turned_away)
 
 
 def _well(now: Figures) -> Literal["healthy", "idle"]:
@@ -115,7 +139,7 @@ def thinned(points: list[Point], every_s: float) -> list[Point]:
     """Return every n-th point and the newest; which ones doesn't change as time goes on."""
     step = -(-len(points) // MOST_POINTS) or 1
     kept = [point for point in points[:-1] if round(point.at_s / every_s) % step == 0]
-    return [*kept, *points[-1:]]
+    return [*kept, *points[-1:]][-MOST_POINTS:]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -117,6 +117,7 @@ class _Delivery(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch; called on the SDK's thread."""
+        self._words.forget()
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             if self._lost:
@@ -138,6 +139,10 @@ class _LastWords(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new delivery."""
         self.heard = "unknown"
 
     @classmethod
@@ -150,9 +155,11 @@ class _LastWords(logging.Handler):
         return self
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the newest reason; that it gave up in the end is none."""
+        """Keep the newest reason; that it gave up in the end is one where there is no other."""
         message = record.getMessage()
-        if record.levelno >= logging.WARNING and "due to timeout" not in message:
+        if record.levelno < logging.WARNING:
+            return
+        if self.heard == "unknown" or "due to timeout" not in message:
             self.heard = message[:300]
 
 
