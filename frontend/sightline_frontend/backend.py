@@ -96,10 +96,10 @@ class Backend:
             return ()
 
     def figures(self, minutes: float) -> Figures | None:
-        """Return the last minutes' figures, None if the detector can't be reached."""
+        """Return the last minutes' figures, None if there are none, or it can't be reached."""
         try:
             return Figures.from_dict(self._get(f"/api/monitor?minutes={minutes:g}"))
-        except (BackendError, KeyError, TypeError, ValueError):
+        except (BackendError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
     def detect(self, picture: bytes, settings: wire.Settings) -> Result:

@@ -29,7 +29,14 @@ class Settings(BaseSettings):
     public_backend_url: str | None = Field(
         default=None,
         description="Where a visitor's browser reaches the detector, such as "
-        "https://cams.example.org/api; unset: the page's own host and backend_url's port.",
+        "https://cams.example.org; unset: the page's own host and public_backend_port.",
+    )
+    public_backend_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The detector's port on the page's own host, for a visitor's browser; "
+        "unset: backend_url's.",
     )
     grafana_url: str | None = Field(
         default=None,
@@ -61,7 +68,9 @@ class Settings(BaseSettings):
 
     @property
     def backend_port(self) -> int:
-        """The port in `backend_url`, its scheme's own port if it names none."""
+        """The detector's port on the page's own host."""
+        if self.public_backend_port is not None:
+            return self.public_backend_port
         parts = urlsplit(self.backend_url)
         return parts.port or (443 if parts.scheme == "https" else 80)
 

@@ -7,12 +7,15 @@ import logging
 import time
 from array import array
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from sightline_monitoring.figures import Figures, Span, figures
-from sightline_monitoring.reading import Reading, read
+from sightline_monitoring.figures import Figures, figures
+from sightline_monitoring.reading import read
+from sightline_monitoring.span import Reading, Span
 
 EVERY_S = 2.0
 LONGEST_S = 900.0
@@ -53,13 +56,17 @@ class History:
                 self._columns[name] = len(self._columns)
         row = array("d", (reading.get(name, _ABSENT) for name in self._columns))
         self._rows.append((at_s, row))
-        span = self.span(WINDOW_S)
-        self._points.append(Point(at_s, figures(span, reading)))
+        self._points.append(Point(at_s, figures(self.span(WINDOW_S))))
 
     def points(self, seconds: float) -> list[Point]:
         """Return the figures of the last seconds, oldest first; none before the first reading."""
         points = list(self._points)
         return [point for point in points if point.at_s > points[-1].at_s - seconds]
+
+    @property
+    def latest_s(self) -> float | None:
+        """When the newest reading was taken; None before the first."""
+        return self._rows[-1][0] if self._rows else None
 
     @property
     def latest(self) -> Reading | None:
@@ -89,15 +96,28 @@ class History:
         }
 
 
-async def keep(history: History, registry: CollectorRegistry) -> None:
-    """Take readings until cancelled, on a thread: drivers and `/proc` may make one wait."""
+async def keep(
+    history: History,
+    registry: CollectorRegistry,
+    run: Callable[[Callable[[], None]], Awaitable[None]],
+) -> None:
+    """Take readings until cancelled; `run` has them taken where drivers may make one wait.
+
+    A reading that fails, or for which `run` raises TimeoutError because it hangs, is left out;
+    the first of its kind is logged.
+    """
+    wrong: type[Exception] | None = None
     while True:
         try:
-            await asyncio.to_thread(_look, history, registry)
-        except Exception:  # the outermost loop of this task: one bad reading is left out
-            log.exception("a reading of the metrics failed")
+            await run(partial(_look, history, registry))
+            wrong = None
+        except Exception as error:  # the outermost loop of this task
+            if type(error) is not wrong:
+                log.exception("the metrics can't be read for the Monitor page")
+            wrong = type(error)
         await asyncio.sleep(history.every_s)
 
 
 def _look(history: History, registry: CollectorRegistry) -> None:
-    history.take(time.monotonic(), read(registry))
+    reading = read(registry)
+    history.take(time.monotonic(), reading)

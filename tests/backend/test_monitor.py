@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from dataclasses import fields
@@ -15,10 +16,12 @@ from sightline_backend import reader
 from sightline_backend.routes.monitor import MOST_POINTS, _written, answer, thinned
 from sightline_monitoring.figures import Figures
 from sightline_monitoring.history import History, Point
-from sightline_monitoring.reading import read
+from sightline_monitoring.reading import REFUSALS, RESTARTS, read
 from sightline_monitoring.span import Reading
 from tests.backend.running import Backend, running
 from tests.fakes import FakeEngine
+
+MACHINE = ("loop_lag", "memory", "memory_limit", "disk", "gpu_hot", "gpu_full", "gpu_memory")
 
 
 async def look(backend: Backend) -> None:
@@ -36,6 +39,13 @@ async def asked(backend: Backend, minutes: float = 5) -> Any:
     return response.json()
 
 
+def wrong(told: Any) -> list[str]:
+    """Return what is wrong with the server, not with the machine that runs the tests."""
+    codes = [one["code"] for one in told["trouble"]]
+    assert told["status"] == codes[0] if codes else told["status"] in ("healthy", "idle")
+    return [code for code in codes if code not in MACHINE]
+
+
 async def until_looked(backend: Backend) -> None:
     """Wait for the server's own first reading, so that none comes between two of the test's."""
     while backend.service.history.latest is None:  # noqa: ASYNC110  it has no event
@@ -47,7 +57,8 @@ async def test_an_idle_server_says_so() -> None:
         await until_looked(backend)
         await look(backend)
         told = await asked(backend)
-    assert (told["status"], told["trouble"]) == ("idle", [])
+    assert wrong(told) == []
+    assert told["status"] in ("idle", *MACHINE)
     assert told["now"]["engine_ready"] == 1
     assert told["now"]["streams"] == 0
     assert told["now"]["age_p95_s"] is None
@@ -76,7 +87,8 @@ async def test_traffic_is_in_the_figures() -> None:
             told = await asked(backend)
             took_s = time.monotonic() - started_s
     now = told["now"]
-    assert told["status"] == "healthy"
+    assert wrong(told) == []
+    assert told["status"] in ("healthy", *MACHINE)
     assert now["answered_fps"] * took_s >= 19.9, "the rate is over less than the whole time"
     assert now["streams"] == 1
     assert (now["owed_frames"], now["missed_frames"]) == (20, 0)
@@ -120,14 +132,32 @@ async def test_a_single_refusal_is_no_trouble_but_four_in_a_minute_are() -> None
         await until_looked(backend)
         async with backend.camera() as camera:
             await camera.detect(0)
-            for times, status in ((1, "healthy"), (3, "refusing")):
+            for times, codes in ((1, []), (3, ["refusing"])):
                 for _ in range(times):
                     await _refused(backend)
                 await look(backend)
                 told = await asked(backend)
-                assert told["status"] == status
-    assert "4 times in the last minute" in told["trouble"][0]["message"]
-    assert "as many streams as there may be" in told["trouble"][0]["message"]
+                assert wrong(told) == codes
+    (message,) = (one["message"] for one in told["trouble"] if one["code"] == "refusing")
+    assert "4 times in the last minute" in message
+    assert "as many streams as there may be" in message
+
+
+@pytest.mark.parametrize(
+    ("counted", "told"),
+    [
+        pytest.param({}, [], id="nothing"),
+        pytest.param({f"{REFUSALS}/closing": 50}, [], id="a server that stops"),
+        pytest.param({f"{REFUSALS}/closing": 50, f"{REFUSALS}/rate": 5}, ["5 times"], id="rate"),
+        pytest.param({f"{RESTARTS}/hung": 1, f"{RESTARTS}/crashed": 2}, ["3 times"], id="restarts"),
+    ],
+)
+def test_refusals_and_restarts_are_counted(counted: dict[str, float], told: list[str]) -> None:
+    history = History()
+    history.take(0.0, {})
+    history.take(2.0, counted)
+    trouble = answer(history, None, None, 300).trouble
+    assert [re.findall(r"\d times", one.message)[0] for one in trouble] == told
 
 
 async def test_streams_that_send_bad_pictures_starve_by_their_own_fault() -> None:
@@ -139,8 +169,8 @@ async def test_streams_that_send_bad_pictures_starve_by_their_own_fault() -> Non
                 await camera.recv()
             await look(backend)
             told = await asked(backend)
-    assert [one["code"] for one in told["trouble"]] == ["bad_frames"]
-    assert told["trouble"][0]["severity"] == "note"
+    assert wrong(told) == ["bad_frames"]
+    assert told["trouble"][-1]["severity"] == "note"
 
 
 async def test_an_answer_is_written_once_for_all_who_ask_until_the_next_reading() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,6 +54,17 @@ class Told(Backend):
         return self.told
 
 
+class Odd(Backend):
+    """Something that answers with other data than the detector does."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__("http://127.0.0.1:1", 1)
+        self.data = data
+
+    def _get(self, path: str) -> Any:
+        return self.data
+
+
 def script(settings: object, backend: object) -> None:
     from typing import Any, cast
 
@@ -69,8 +81,13 @@ def shown(backend: Backend, **settings: Any) -> AppTest:
     return app
 
 
+def badges(app: AppTest) -> list[str]:
+    return [element.value for element in app.markdown if "-badge[" in element.value]
+
+
 def words(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
+    """The badges and sentences of the status."""
+    return "\n".join((*badges(app), *(element.value for element in app.text)))
 
 
 def figures(app: AppTest) -> Sequence[tuple[str, str, str]]:
@@ -118,13 +135,69 @@ def test_a_detector_that_has_nothing_to_do_is_idle() -> None:
 )
 def test_trouble_is_a_word_and_a_sentence(code: str, severity: str, badge: str) -> None:
     app = shown(Told(troubled(Trouble(code, severity, "Half of it is gone."))))
-    assert f"{badge} Half of it is gone." in words(app)
-    assert "Healthy" not in words(app)
+    assert badges(app) == [badge]
+    assert [element.value for element in app.text] == ["Half of it is gone."]
+
+
+def test_what_the_server_says_is_shown_as_it_is() -> None:
+    message = "No /m/[cannot](http://127.0.0.1) *x* $a$ :red[y] :smile: <b>z</b>.onnx"
+    app = shown(Told(troubled(Trouble("fallback", "ticket", message))))
+    assert [element.value for element in app.text] == [message]
+    assert not any("cannot" in element.value for element in app.markdown)
 
 
 def test_all_that_is_wrong_is_listed() -> None:
     app = shown(Told(troubled(Trouble("late", "page", "A."), Trouble("gpu_hot", "ticket", "B."))))
     assert words(app).index("A.") < words(app).index("B.")
+
+
+def test_the_tiles_lines_keep_the_times_without_figures_as_gaps() -> None:
+    past = {"age_p95_s": (0.05, None, None, 0.06), "infer_s": (None,) * 4}
+    app = shown(Told(replace(WELL, times=(0.0, 2.0, 4.0, 6.0), series=past)))
+    lines = {tile.label: list(tile.proto.chart_data) for tile in app.metric}
+    age = lines["Age of an answer, p95"]
+    assert [math.isnan(one) for one in age] == [False, True, True, False]
+    assert lines["Inference, mean"] == []
+
+
+ANSWER = {
+    "status": "late",
+    "trouble": [{"code": "late", "severity": "page", "message": "Late."}],
+    "now": {"streams": 1, "age_p95_s": None},
+    "times": [1.0, 2],
+    "series": {"streams": [None, 1], "age_p95_s": [None, None]},
+}
+
+
+def test_an_answer_is_read_with_its_gaps() -> None:
+    seen = Figures.from_dict(ANSWER)
+    assert (seen.status, seen.trouble) == ("late", (Trouble("late", "page", "Late."),))
+    assert seen.now == {"streams": 1.0, "age_p95_s": None}
+    assert (seen.times, seen.series["streams"]) == ((1.0, 2.0), (None, 1.0))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param([], id="a list"),
+        pytest.param({}, id="empty"),
+        pytest.param({**ANSWER, "now": {"streams": "2"}}, id="a number as text"),
+        pytest.param({**ANSWER, "now": {"streams": True}}, id="a truth"),
+        pytest.param({**ANSWER, "now": {"streams": math.nan}}, id="not a number"),
+        pytest.param({**ANSWER, "now": {"streams": 10**400}}, id="a number beyond all bounds"),
+        pytest.param({**ANSWER, "now": [1]}, id="figures without names"),
+        pytest.param({**ANSWER, "times": [None, 1.0]}, id="a time that is nothing"),
+        pytest.param({**ANSWER, "times": None}, id="no times"),
+        pytest.param({**ANSWER, "series": {"streams": [1]}}, id="a series that is too short"),
+        pytest.param({**ANSWER, "series": {"streams": None}}, id="a series that is nothing"),
+        pytest.param({**ANSWER, "series": None}, id="no series"),
+        pytest.param({**ANSWER, "status": "[x](y)"}, id="a status that is no word"),
+        pytest.param({**ANSWER, "trouble": ["late"]}, id="trouble in other words"),
+    ],
+)
+def test_odd_data_is_no_figures(odd: Any) -> None:
+    assert Odd(odd).figures(5) is None
 
 
 def test_a_detector_without_figures_is_no_endless_reload() -> None:

@@ -39,6 +39,14 @@ def test_the_stream_lies_beside_the_http_api(
     assert settings.backend_port == port
 
 
+def test_a_browser_may_find_the_detector_at_another_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_BACKEND_URL", "http://backend:8000")
+    monkeypatch.setenv("SIGHTLINE_PUBLIC_BACKEND_PORT", "8010")
+    settings = Settings()
+    assert settings.backend_port == 8010
+    assert settings.stream_url == "ws://backend:8000/ws/detect"
+
+
 def test_relays_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "SIGHTLINE_ICE_SERVERS",
@@ -56,6 +64,7 @@ def test_relays_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BACKEND_URL", ""),
         ("BACKEND_URL", "127.0.0.1:8000"),
         ("PUBLIC_BACKEND_URL", "ftp://cams.example.org"),
+        ("PUBLIC_BACKEND_PORT", "0"),
         ("ICE_SERVERS", '[{"url": "stun:a"}]'),
         ("ICE_SERVERS", '{"urls": "stun:a"}'),
         ("JPEG_QUALITY", "0"),

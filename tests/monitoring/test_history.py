@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sightline_monitoring.figures import Figures, Span
+from sightline_monitoring.engine_processes import EngineProcessCollector
+from sightline_monitoring.figures import NEEDED, Figures
 from sightline_monitoring.history import MOST_COLUMNS, WINDOW_S, History, keep
+from sightline_monitoring.host import HostCollector
 from sightline_monitoring.metrics import Metrics
-from sightline_monitoring.reading import KEPT, Reading, read
+from sightline_monitoring.reading import KEPT, LOOP_LAG, REFUSALS, RESTARTS, read
+from sightline_monitoring.span import Reading, Span
 
 ANSWERED = "images_processed_total"
 
@@ -54,6 +59,7 @@ def test_before_the_first_reading_there_is_nothing() -> None:
     history = History()
     assert history.points(900) == []
     assert history.latest is None
+    assert history.latest_s is None
     assert history.span(300).increase(ANSWERED) is None
 
 
@@ -124,6 +130,7 @@ def test_quantiles_are_within_a_bucket_of_the_true_ones(ages: list[float]) -> No
 
 def test_a_reading_of_the_real_registry_gives_every_live_figure() -> None:
     metrics = Metrics()
+    metrics.engine_busy.labels("busy")
     before = read(metrics.registry)
     for _ in range(20):
         metrics.image_processed(0.03)
@@ -132,24 +139,60 @@ def test_a_reading_of_the_real_registry_gives_every_live_figure() -> None:
     metrics.frames_dropped.labels("late").inc(10)
     metrics.admitted_frames.labels("yes").inc(9)
     metrics.admitted_frames.labels("no").inc(1)
-    metrics.refusals.labels("rate").inc(2)
-    metrics.refusals.labels("closing").inc(50)
-    metrics.engine_busy.inc(1.0)
-    metrics.engines_running.set(2)
+    metrics.frames.labels("failed").inc(3)
+    metrics.frames.labels("refused").inc(2)
+    metrics.engine_busy.labels("busy").inc(1.0)
+    metrics.engines_running.labels("busy").set(2)
     metrics.stage_duration.labels("infer").observe(0.03)
     metrics.waiting.labels("live").set(3)
     metrics.waiting.labels("upload").set(1)
+    metrics.queue_age.labels("live").set(0.2)
+    metrics.queue_age.labels("upload").set(3)
     figures = newest(filled([(0.0, before), (2.0, read(metrics.registry))]))
     assert figures.answered_fps == 10
     assert figures.late_fps == 5
-    assert figures.in_time_share == 0.9
-    assert figures.turned_away_per_s == 1, "a server that closes is nobody's trouble"
+    assert (figures.owed_frames, figures.missed_frames) == (10, 1)
+    assert (figures.failed_frames, figures.refused_frames) == (3, 2)
     assert figures.batch_size == 4
     assert figures.busy_share == 0.25
     assert figures.infer_s == pytest.approx(0.03)
     assert figures.infer_p95_s == pytest.approx(0.03, rel=0.2)
     assert figures.waiting == 4
+    assert (figures.live_wait_s, figures.upload_wait_s) == (0.2, 3)
     assert figures.age_p95_s is None, "no live frame was answered"
+
+
+def test_models_that_have_nothing_to_do_dont_dilute_how_busy_another_is() -> None:
+    before, after = (
+        {
+            "sightline_engines_running/busy": 2.0,
+            "sightline_engine_busy_seconds_total/busy": busy_s,
+            "sightline_engines_running/idle": 6.0,
+            "sightline_engine_busy_seconds_total/idle": 9.0,
+        }
+        for busy_s in (100.0, 103.0)
+    )
+    figures = newest(filled([(0.0, before), (2.0, after)]))
+    assert figures.busy_share == 0.75
+    assert figures.engines == 8
+
+
+@pytest.mark.parametrize(
+    ("engines", "busy_s", "share"),
+    [
+        pytest.param({}, {}, None, id="no model is in memory"),
+        pytest.param({"a": 0.0}, {"a": 1.0}, None, id="its engines have all ended"),
+        pytest.param({"a": 1.0}, {}, None, id="nothing is known of its time yet"),
+        pytest.param({"a": 1.0}, {"a": 4.0}, 1.0, id="one of two engines has ended since"),
+        pytest.param({"a": 2.0, "b": 1.0}, {"a": 1.0, "b": 1.0}, 0.5, id="the busier one counts"),
+    ],
+)
+def test_how_busy_the_busiest_model_is(
+    engines: dict[str, float], busy_s: dict[str, float], share: float | None
+) -> None:
+    now = {f"sightline_engines_running/{model}": count for model, count in engines.items()}
+    now |= {f"sightline_engine_busy_seconds_total/{model}": s for model, s in busy_s.items()}
+    assert newest(filled([(0.0, {}), (2.0, now)])).busy_share == share
 
 
 def test_several_gpus_are_told_together() -> None:
@@ -170,32 +213,80 @@ def test_a_reading_is_small_and_holds_only_numbers() -> None:
     assert {name.split("/")[0] for name in reading} <= KEPT
 
 
-def test_a_fall_of_processor_time_counts_as_none() -> None:
-    span = Span({"sightline_engine_cpu_seconds_total": 50.0},
-                {"sightline_engine_cpu_seconds_total": 1.0}, WINDOW_S)  # fmt: skip
-    assert span.rate("sightline_engine_cpu_seconds_total") == 0
+def test_every_metric_that_a_figure_is_made_of_exists_and_no_other_is_kept(
+    tmp_path: Path,
+) -> None:
+    assert {RESTARTS, REFUSALS, f"{LOOP_LAG}_bucket"} == KEPT - NEEDED, "told of by themselves"
+    metrics = Metrics()
+    metrics.add(HostCollector(tmp_path))
+    metrics.add(EngineProcessCollector(list))
+    metrics.registry.register(Gpus())
+    metrics.engine_busy.labels("any")
+    metrics.engines_running.labels("any")
+    found = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    only_in_a_container = {"sightline_memory_used_bytes", "sightline_memory_limit_bytes"}
+    assert KEPT - found <= only_in_a_container
 
 
-async def test_readings_are_taken_off_the_loop_and_a_bad_one_is_left_out(
+def test_a_counter_that_fell_began_again() -> None:
+    busy = "sightline_engine_busy_seconds_total/model"
+    assert Span({busy: 50.0}, {busy: 1.0}, WINDOW_S).increase(busy) == 1
+
+
+class Driver(Collector):
+    """Notes who asks it, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked_on: list[threading.Thread] = []
+        self.error: Exception | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        self.asked_on.append(threading.current_thread())
+        if self.error is not None:
+            raise self.error
+        yield GaugeMetricFamily("gpu_utilization", "Busy.", 0.5)
+
+    async def asked_again(self) -> None:
+        """Wait until it has been asked three times more."""
+        before = len(self.asked_on)
+        while len(self.asked_on) < before + 3:  # noqa: ASYNC110  asked on another thread
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def kept(driver: Driver) -> AsyncIterator[History]:
+    """Keep a history of what a driver says."""
+    registry, history = CollectorRegistry(), History(every_s=0.01)
+    registry.register(driver)
+    task = asyncio.create_task(keep(history, registry, asyncio.to_thread))
+    try:
+        yield history
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_readings_are_taken_where_they_are_told_to_be() -> None:
+    driver = Driver()
+    async with kept(driver) as history:
+        await driver.asked_again()
+    assert threading.main_thread() not in driver.asked_on
+    assert len(history.points(900)) >= 2
+    assert history.latest_s is not None
+
+
+async def test_bad_readings_are_left_out_and_logged_once_for_each_change(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    asked_on: list[threading.Thread] = []
-
-    class Driver(Collector):
-        def collect(self) -> Iterable[Metric]:
-            asked_on.append(threading.current_thread())
-            if len(asked_on) == 2:
-                raise OSError("the driver is gone")
-            yield GaugeMetricFamily("gpu_utilization", "Busy.", 0.5)
-
-    metrics, history = Metrics(), History(every_s=0.01)
-    metrics.registry.register(Driver())  # asks once, for its names
-    asked_on.clear()
-    task = asyncio.create_task(keep(history, metrics.registry))
-    while len(asked_on) < 4:  # noqa: ASYNC110  asked on another thread
-        await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait([task])
-    assert threading.main_thread() not in asked_on
-    assert len(history.points(900)) >= 2
+    driver = Driver()
+    async with kept(driver) as history:
+        await driver.asked_again()
+        for driver.error in (OSError("the driver is gone"), TimeoutError(), None, OSError("again")):
+            await driver.asked_again()
+        readings = len(history.points(900))
+        assert readings >= 4, "they go on in between"
+    assert len(caplog.records) == 3, "not one for each reading"
     assert "the driver is gone" in caplog.text

@@ -16,7 +16,7 @@ from sightline_backend.schemas import ERRORS
 from sightline_backend.service import Running
 from sightline_monitoring.figures import Figures
 from sightline_monitoring.history import LONGEST_S, WINDOW_S, History, Point
-from sightline_monitoring.reading import REFUSALS, RESTARTS
+from sightline_monitoring.reading import LOOP_LAG, REFUSALS, RESTARTS
 from sightline_monitoring.trouble import Severity, State, find_trouble
 
 MOST_POINTS = 150  # of a series; more would be finer than a screen
@@ -128,7 +128,8 @@ def _state(history: History, not_ready: str | None, fallback: str | None) -> Sta
         if reason != "closing"  # a server that stops is nobody's trouble
     }
     restarts = quarter.increase(*quarter.labelled(RESTARTS).values())
-    return State(not_ready, fallback, restarts or 0.0, turned_away)
+    loop_lag_p99_s = minute.quantile(LOOP_LAG, 0.99)
+    return State(not_ready, fallback, restarts or 0.0, turned_away, loop_lag_p99_s)
 
 
 def _well(now: Figures) -> Literal["healthy", "idle"]:

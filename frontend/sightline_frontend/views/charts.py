@@ -56,37 +56,27 @@ def _swatch(chart: Chart, name: str, colour: str) -> str:
 
 def specification(chart: Chart) -> dict[str, Any]:
     """Return the chart in Vega-Lite; its data has `time` in ms and a column for each series."""
-    names = list(chart.colours)
-    mark = (
-        {"type": "area", "opacity": 0.85, "line": False}
-        if chart.kind == "stack"
-        else {"type": "line", "strokeWidth": 2}
-    )
+    names, stack = list(chart.colours), chart.kind == "stack"
     encoding: dict[str, Any] = {
         "x": {"field": "time", "type": "temporal", "title": None, "axis": _TIME_AXIS},
         "y": {
             "field": "value",
             "type": "quantitative",
             "title": None,
-            "stack": "zero" if chart.kind == "stack" else None,
-            "scale": {"type": chart.scale, "domain": {"unionWith": [0, chart.least_top]}},
             "axis": {"tickCount": 5},
+            "stack": "zero" if stack else None,
+            "scale": {"type": chart.scale, "domain": {"unionWith": [0, chart.least_top]}},
         },
         "color": {
             "field": "what",
             "type": "nominal",
-            "scale": {"domain": names, "range": list(chart.colours.values())},
             "legend": None,
+            "scale": {"domain": names, "range": list(chart.colours.values())},
         },
-        "order": {"field": "order", "type": "quantitative"},
-        "tooltip": [
-            {"field": "time", "type": "temporal", "title": "at", "format": "%H:%M:%S"},
-            {"field": "what", "type": "nominal", "title": "what"},
-            {"field": "value", "type": "quantitative", "title": "value", "format": ".3~g"},
-        ],
+        "tooltip": _TOOLTIP,
     }
-    if chart.kind == "line":
-        del encoding["order"]
+    if stack:
+        encoding["order"] = {"field": "order", "type": "quantitative"}
     if chart.limit is not None:
         encoding["strokeDash"] = {
             "condition": {"test": f"datum.what === '{chart.limit}'", "value": [5, 4]},
@@ -98,11 +88,18 @@ def specification(chart: Chart) -> dict[str, Any]:
             {"fold": names, "as": ["what", "value"]},
             {"calculate": f"indexof({json.dumps(names)}, datum.what)", "as": "order"},
         ],
-        "mark": mark,
+        "mark": _AREA if stack else _LINE,
         "encoding": encoding,
     }
 
 
+_AREA = {"type": "area", "opacity": 0.85, "line": False}
+_LINE = {"type": "line", "strokeWidth": 2}
+_TOOLTIP = [
+    {"field": "time", "type": "temporal", "title": "at", "format": "%H:%M:%S"},
+    {"field": "what", "type": "nominal", "title": "what"},
+    {"field": "value", "type": "quantitative", "title": "value", "format": ".3~g"},
+]
 _TIME_AXIS = {"format": "%H:%M:%S", "tickCount": 4, "labelOverlap": True, "grid": False}
 _LEGEND = (
     '<div style="display:flex;flex-wrap:wrap;gap:0 1rem;font-size:0.875rem;opacity:0.8">{}</div>'

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import streamlit as st
 
 from sightline_frontend.backend import Backend
-from sightline_frontend.figures import Figures, Trouble
+from sightline_frontend.figures import Figures
 from sightline_frontend.settings import Settings
 from sightline_frontend.views.status import wait_for_backend
 from sightline_frontend.views.tiles import milliseconds, show_tiles
@@ -23,6 +25,7 @@ _WORDS = {
     "late": ("Late", ":material/schedule:"),
     "dropping": ("Dropping", ":material/filter_alt:"),
     "refusing": ("Full", ":material/block:"),
+    "bad_frames": ("Bad frames", ":material/broken_image:"),
     "queue": ("Backlog", ":material/hourglass_top:"),
     "restarts": ("Restarted", ":material/restart_alt:"),
     "fallback": ("Fallback", ":material/info:"),
@@ -32,10 +35,12 @@ _WORDS = {
     "batches_of_one": ("Batches of one", ":material/filter_1:"),
     "loop_lag": ("Server slow", ":material/hourglass_top:"),
     "memory": ("Memory low", ":material/memory:"),
+    "memory_limit": ("Memory low", ":material/memory:"),
     "disk": ("Disk full", ":material/hard_drive:"),
     "open_files": ("Files", ":material/folder_open:"),
 }
-_COLOURS = {"page": "red", "ticket": "orange", "note": "blue"}
+Colour: TypeAlias = Literal["red", "orange", "blue", "green", "gray"]
+_COLOURS: dict[str, Colour] = {"page": "red", "ticket": "orange", "note": "blue"}
 
 
 def show(settings: Settings, backend: Backend) -> None:
@@ -85,16 +90,18 @@ def _status(seen: Figures) -> None:
     """Say how it is in a word and a sentence; what else is wrong follows."""
     with st.container(border=True, gap="small", key="monitor-status"):
         if not seen.trouble:
-            word, icon = _WORDS[seen.status if seen.status in _WORDS else "healthy"]
-            colour = "green" if seen.status == "healthy" else "gray"
-            st.markdown(f":{colour}-badge[{icon} {word}] {_all_well(seen)}")
+            well = "idle" if seen.status == "idle" else "healthy"
+            _say(well, "gray" if well == "idle" else "green", _all_well(seen))
         for trouble in seen.trouble:
-            st.markdown(_line(trouble))
+            _say(trouble.code, _COLOURS.get(trouble.severity, "orange"), trouble.message)
 
 
-def _line(trouble: Trouble) -> str:
-    word, icon = _WORDS.get(trouble.code, (_as_words(trouble.code), ":material/warning:"))
-    return f":{_COLOURS.get(trouble.severity, 'orange')}-badge[{icon} {word}] {trouble.message}"
+def _say(code: str, colour: Colour, sentence: str) -> None:
+    """Write a line; the sentence is no Markdown, for a model's path or an error may be in it."""
+    word, icon = _WORDS.get(code, (_as_words(code), ":material/warning:"))
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.badge(word, icon=icon, color=colour)
+        st.text(sentence)
 
 
 def _as_words(code: str) -> str:

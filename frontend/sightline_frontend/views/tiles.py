@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import streamlit as st
@@ -20,75 +22,87 @@ _TWO_BY_TWO = """<style>
 </style>"""
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure: its name, its number in words, a detail, and what colours it."""
+
+    name: str
+    value: str
+    detail: str
+    figure: str  # whose past is drawn
+    codes: Sequence[str]  # of the trouble with it
+
+
 def show_tiles(seen: Figures) -> None:
     """Show the four figures everyone looks for, each in the colour of what is wrong with it."""
-    now = seen.now
-    streams = now.get("streams") or 0
     st.html(_TWO_BY_TWO)
     with st.container(key="monitor-tiles"):
-        frames, age, inference, use = st.columns(4)
-    with frames:
-        _tile(
+        for column, tile in zip(st.columns(4), _tiles(seen), strict=True):
+            with column:
+                _draw(tile, seen)
+
+
+def _tiles(seen: Figures) -> tuple[Tile, Tile, Tile, Tile]:
+    now = seen.now
+    streams = now.get("streams") or 0
+    return (
+        Tile(
             "Frames answered",
             _number(now.get("answered_fps"), "fps"),
             f"{streams:.0f} {'stream' if streams == 1 else 'streams'}",
-            seen.series.get("answered_fps", ()),
-            _colour(seen, "not_ready", "starved", "failing", "refusing", "dropping"),
-        )
-    with age:
-        _tile(
+            "answered_fps",
+            ("not_ready", "starved", "failing", "refusing", "bad_frames", "dropping"),
+        ),
+        Tile(
             "Age of an answer, p95",
             milliseconds(now.get("age_p95_s")),
             f"deadline {milliseconds(now.get('deadline_s'))}",
-            seen.series.get("age_p95_s", ()),
-            _colour(seen, "late", "queue"),
-        )
-    with inference:
-        _tile(
+            "age_p95_s",
+            ("late", "queue"),
+        ),
+        Tile(
             "Inference, mean",
             milliseconds(now.get("infer_s")),
             f"p95 {milliseconds(now.get('infer_p95_s'))}",
-            seen.series.get("infer_s", ()),
-            _colour(seen, "restarts", "fallback"),
-        )
-    with use:
-        if seen.known("gpu_share"):
-            _tile(
-                "GPU in use",
-                _percent(now.get("gpu_share")),
-                _gpu_memory(seen),
-                seen.series["gpu_share"],
-                _colour(seen, "gpu_hot", "gpu_full", "gpu_memory"),
-            )
-        else:
-            _tile(
-                "Engine busy",
-                _percent(now.get("busy_share")),
-                f"sustains {_number(now.get('capacity_fps'), 'fps')}",
-                seen.series.get("busy_share", ()),
-                _colour(seen, "batches_of_one"),
-            )
+            "infer_s",
+            ("restarts", "fallback"),
+        ),
+        _gpu(seen) if seen.known("gpu_share") else _engine(seen),
+    )
+
+
+def _gpu(seen: Figures) -> Tile:
+    codes = ("gpu_hot", "gpu_full", "gpu_memory")
+    share = _percent(seen.now.get("gpu_share"))
+    return Tile("GPU in use", share, _gpu_memory(seen), "gpu_share", codes)
+
+
+def _engine(seen: Figures) -> Tile:
+    share = _percent(seen.now.get("busy_share"))
+    sustains = f"sustains {_number(seen.now.get('capacity_fps'), 'fps')}"
+    return Tile("Engine busy", share, sustains, "busy_share", ("batches_of_one",))
+
+
+def _draw(tile: Tile, seen: Figures) -> None:
+    # Not a number: a gap in the line, as wide as the time without figures.
+    past = [math.nan if one is None else one for one in seen.over_time(tile.figure)]
+    st.metric(
+        tile.name,
+        tile.value,
+        tile.detail,
+        delta_color=_colour(seen, *tile.codes),
+        delta_arrow="off",
+        border=True,
+        height="stretch",
+        chart_data=past if seen.known(tile.figure) else None,
+        chart_type="area",
+    )
 
 
 def _colour(seen: Figures, *codes: str) -> Colour:
     """Return the colour of the worst of these troubles, green without any."""
     severities = [one.severity for one in seen.trouble if one.code in codes]
     return _COLOURS.get(severities[0], "orange") if severities else "green"
-
-
-def _tile(name: str, value: str, detail: str, past: Sequence[float | None], colour: Colour) -> None:
-    known = [one for one in past if one is not None]
-    st.metric(
-        name,
-        value,
-        detail,
-        delta_color=colour,
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        chart_data=known if len(known) > 1 else None,
-        chart_type="area",
-    )
 
 
 def _gpu_memory(seen: Figures) -> str:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,9 +29,9 @@ def main() -> int:
     try:
         settings = AlertSettings()
     except ValidationError as error:
-        return _refuse(explained(error))
+        return _refuse(explained(error), file)
     if found := problems(settings):
-        return _refuse(found)
+        return _refuse(found, file)
     text = rendered(settings)
     if file is None:
         sys.stdout.write(text)
@@ -45,8 +46,15 @@ def main() -> int:
     return 0
 
 
-def _refuse(lines: list[str]) -> int:
+def _refuse(lines: list[str], file: Path | None) -> int:
     print("\n".join(lines), file=sys.stderr)
+    if file is not None and file.exists():
+        written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        print(f"NOTHING OF THIS IS IN FORCE: alerts go where the configuration of "
+              f"{written:%Y-%m-%d %H:%M} UTC sends them.", file=sys.stderr)  # fmt: skip
+    elif file is not None:
+        print("NO ALERT REACHES ANYBODY: there is no configuration yet, and without one "
+              "Alertmanager doesn't start.", file=sys.stderr)  # fmt: skip
     return 2
 
 

@@ -14,6 +14,7 @@ TITLE = (
     '{{ if eq .Status "firing" }}{{ or .CommonLabels.severity "alert" | toUpper }}'
     "{{ else }}RESOLVED{{ end }}"
     ": {{ .GroupLabels.alertname }}{{ with .CommonLabels.instance }} on {{ . }}{{ end }}"
+    "{{ with .GroupLabels.site }} at {{ . }}{{ end }}"
     "{{ if gt (len .Alerts) 1 }} ({{ len .Alerts.Firing }} of {{ len .Alerts }} firing){{ end }}"
 )
 SUBJECT = "[Sightline] " + TITLE

@@ -14,7 +14,7 @@ def route(settings: AlertSettings) -> Entry:
     every_ms = milliseconds(settings.watchdog_every)
     return {
         "receiver": ticket,
-        "group_by": ["alertname", "part"],
+        "group_by": ["alertname", "part", "site"],
         "group_wait": settings.group_wait,
         "group_interval": settings.group_interval,
         "repeat_interval": settings.ticket_repeat,
