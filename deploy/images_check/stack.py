@@ -64,8 +64,7 @@ class Stack:
     def _env(self) -> dict[str, str]:
         inherited = os.environ  # noqa: TID251  a child gets what we were given
         ours = {f"{service.upper()}_PORT": str(port) for service, port in self.ports.items()}
-        page = {"SIGHTLINE_PUBLIC_BACKEND_URL": self.url("backend"), "BUILDKIT_PROGRESS": "plain"}
-        return {**inherited, **ours, **page}
+        return {**inherited, **ours, "BUILDKIT_PROGRESS": "plain"}
 
 
 def run(

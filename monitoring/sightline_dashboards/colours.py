@@ -37,6 +37,7 @@ BY_LABEL: dict[str, dict[str, str]] = {
         "rate": "super-light-blue",
         "uploads": "purple",
         "engine": BAD,
+        "model": "semi-dark-orange",
         "crashed": BAD,
         "hung": WARNING,
         "failing": "dark-red",

@@ -18,6 +18,7 @@ from sightline_dashboards.panels import FPS, Panel, Query, figure, heat, stacked
 from sightline_dashboards.queries import (
     grown,
     mean,
+    most,
     quantile,
     quantiles,
     rate,
@@ -28,7 +29,12 @@ from sightline_dashboards.queries import (
 
 ANSWERED = rate("images_processed_total")
 STREAMS = total("sightline_streams_active")
-BUSY = share(rate("sightline_engine_busy_seconds_total"), total("sightline_engines_running"))
+# Each model's engines by themselves: those that rest would hide that another's are full.
+_OF = ("instance", "model")
+_BUSY = share(
+    rate("sightline_engine_busy_seconds_total", *_OF), total("sightline_engines_running", *_OF)
+)
+BUSY = f"max ({_BUSY})"
 GPU = f"avg ({series('gpu_utilization')})"
 DEADLINE = f"max ({series('sightline_deadline_seconds')})"
 
@@ -80,9 +86,9 @@ def _now() -> list[Panel]:
         ),
         figure(
             "GPU use",
-            "Share of time the GPU works; on a machine without one, the share of time its engines "
-            "have a batch in hand. Above 95 % nothing is left: expect drops, and see Capacity. "
-            "Near zero with traffic: a model may run on the processor, see Models.",
+            "Share of time the GPU works; on a machine without one, the share of time the busiest "
+            "model's engines have a batch in hand. Above 95 % nothing is left: expect drops, and "
+            "see Capacity. Near zero with traffic: a model may run on the processor, see Models.",
             units.PercentUnit,
             Query(GPU, "GPU"),
             Query(without_gpu, "Engines busy (no GPU)"),
@@ -95,8 +101,9 @@ def _late() -> list[Panel]:
     return [
         trend(
             "Age of results",
-            "From a live frame's capture to its answer. The dashed line is the deadline: older "
-            "frames are dropped. p95 close to it: fewer streams, a smaller model or more engines.",
+            "From a live frame's capture to its answer. The dashed line is the deadline, the "
+            "longest of the models in memory: older frames are dropped. p95 close to it: fewer "
+            "streams, a smaller model or more engines.",
             units.Seconds,
             *quantiles("sightline_result_age_seconds"),
             Query(DEADLINE, "Deadline", limit=True),
@@ -143,7 +150,8 @@ def _ends() -> list[Panel]:
                 "Turned away",
                 "Streams and uploads that were told to try again before they began. Streams, "
                 "uploads: raise SIGHTLINE_MAX_STREAMS or SIGHTLINE_MAX_UPLOADS if the machine has "
-                "room. Rate: no room for the rate asked for. Engine: it is away, see Models.",
+                "room. Rate: no room for the rate asked for. Model: all in memory are in use. "
+                "Engine: it is away, see Models.",
                 units.OpsPerSecond,
                 Query(rate("sightline_refusals_total", "reason"), "{{reason}}"),
             )
@@ -171,11 +179,12 @@ def _time() -> list[Panel]:
         ),
         trend(
             "In line",
-            "Frames that wait now, and how long the oldest has (right axis). An age that keeps "
-            "growing: the engine hangs or is away.",
+            "Live frames and uploads that wait now, and how long the oldest has (right axis). An "
+            "age that keeps growing: the engine hangs or is away; of uploads alone: live frames "
+            "take it.",
             units.Short,
             Query(total("sightline_waiting", "kind"), "{{kind}}"),
-            Query(f"max ({series('sightline_queue_age_seconds')})", "Oldest", WARNING, "s"),
+            Query(most("sightline_queue_age_seconds", "kind"), "oldest {{kind}}", unit="s"),
         ),
     ]
 
@@ -200,10 +209,10 @@ def _engines() -> list[Panel]:
         ),
         trend(
             "Engines busy",
-            "Share of time an engine has a batch in hand. Above 95 %: no reserve, drops follow. "
-            "Low while frames are dropped as late: the deadline is too short for this model.",
+            "Share of time the engines of a model have a batch in hand. Above 95 %: no reserve, "
+            "drops follow. Low while frames are dropped as late: the deadline is too short.",
             units.PercentUnit,
-            Query(BUSY, "Busy", PLAIN),
+            Query(f"max by (model) ({_BUSY})", "{{model}}"),
             steps={0.95: WARNING},
         ).max(1),
         trend(

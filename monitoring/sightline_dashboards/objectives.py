@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import timeseries
@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from sightline_dashboards.colours import BAD, GOOD, NOTICE, P50, P95, P99, REFUSED, WARNING, WORST
 from sightline_dashboards.page import page
 from sightline_dashboards.panels import Panel, Query, fixed, listing, reading, stacked, trend
-from sightline_dashboards.queries import RANGE, grown, quantile, rate, series
+from sightline_dashboards.queries import RANGE, grown, quantile, rate, series, share
 
 BUDGET = "30d"
 WINDOWS = {"5m": P50, "1h": P95, "6h": P99, "3d": "purple"}
@@ -32,14 +32,14 @@ class Objective:
     """A promise: which share is to be good.
 
     Attributes:
-        bad: the share that was bad over a window, as PromQL.
-        recorded: the rule that records the same for each of WINDOWS, without its window.
+        bad: the share that was bad over a window, as PromQL, by what it is a share of.
+        recorded: the rule that records it for each of WINDOWS and BUDGET, without its window.
     """
 
     name: str
     goal: float
     about: str
-    bad: Callable[[str], str]
+    bad: Callable[[str], Mapping[str, str]]
     recorded: str
 
     @property
@@ -62,11 +62,9 @@ def objectives() -> Dashboard:
 
 
 def _alerts() -> list[Panel]:
-    firing = (
-        'count (ALERTS{{alertstate="firing",severity="{}",instance=~"$instance"}}) or vector(0)'
-    )
+    firing = 'count (ALERTS{{alertstate="firing",severity="{}"}}) or vector(0)'
     since = (
-        'ALERTS_FOR_STATE{severity!="none",instance=~"$instance"} * 1000 '
+        'ALERTS_FOR_STATE{severity!="none"} * 1000 '
         'and ignoring (alertstate) ALERTS{alertstate="firing"}'
     )
     words = {
@@ -80,7 +78,8 @@ def _alerts() -> list[Panel]:
     return [
         reading(
             "Firing",
-            "Alerts that fire now. A page wants somebody at once, a ticket within days.",
+            "Alerts that fire now, of every server, whichever is chosen above, and of the "
+            "monitoring itself. A page wants somebody at once, a ticket within days.",
             units.Short,
             Query(firing.format("page"), "Pages"),
             Query(firing.format("ticket"), "Tickets"),
@@ -109,7 +108,7 @@ def _kept(objective: Objective) -> Panel:
             f"{objective.name}, goal {100 * objective.goal:g} %",
             objective.about,
             units.PercentUnit,
-            Query(f"1 - {objective.bad(RANGE)}", objective.name),
+            *(Query(f"1 - {bad}", of) for of, bad in objective.bad(RANGE).items()),
             steps={objective.goal: GOOD},
             below=BAD,
         )
@@ -123,11 +122,11 @@ def _left(objective: Objective) -> Panel:
     return (
         reading(
             f"{objective.name}: left",
-            "What is left of what may go wrong in 30 days, or since there is data. Below a "
-            "quarter: put off what is risky. Below zero: the promise is broken; mend before "
-            "anything else.",
+            "What is left of what may go wrong in 30 days, or since there is data, of the server "
+            "that does worst. Below a quarter: put off what is risky. Below zero: the promise is "
+            "broken; mend before anything else.",
             units.PercentUnit,
-            Query(f"1 - ({objective.bad(BUDGET)}) / {objective.allowed}", objective.name),
+            Query(f"1 - {_worst(objective, BUDGET)} / {objective.allowed}", objective.name),
             steps={0: WARNING, 0.25: GOOD},
             below=BAD,
         )
@@ -140,7 +139,7 @@ def _left(objective: Objective) -> Panel:
 def _burn(objective: Objective) -> Panel:
     """Return the burn rates that the alerts look at: of the worst server, each by itself."""
     lines = [
-        Query(f"max ({series(objective.recorded + window)}) / {objective.allowed}", window, colour)
+        Query(f"{_worst(objective, window)} / {objective.allowed}", window, colour)
         for window, colour in WINDOWS.items()
     ]
     return (
@@ -157,6 +156,10 @@ def _burn(objective: Objective) -> Panel:
         .max_data_points(300)
         .no_value("no traffic")
     )
+
+
+def _worst(objective: Objective, window: str) -> str:
+    return f"max ({series(objective.recorded + window)})"
 
 
 def _http() -> list[Panel]:
@@ -185,27 +188,28 @@ def _answers() -> timeseries.Panel:
     return panel.span(12)
 
 
-def _late(over: str) -> str:
-    late = grown("sightline_admitted_frames_total", over=over, in_time="no")
-    return f"{late} / ({grown('sightline_admitted_frames_total', over=over)} > 0)"
+def _late(over: str) -> dict[str, str]:
+    frames = "sightline_admitted_frames_total"
+    return {"Frames": share(grown(frames, over=over, in_time="no"), grown(frames, over=over))}
 
 
-def _failed(over: str) -> str:
-    """Frames, and HTTP answers of 500 and the like; 503 is a refusal with a reason."""
-    calls = series("http_requests_total", job="sightline")
-    wrong = calls.replace("}", ',status=~"5..",status!="503"}')
-    failed = grown("sightline_frames_total", over=over, result="failed")
-    return (
-        f"({failed} + (sum (increase({wrong}[{over}])) or vector(0))) / "
-        f"(({grown('sightline_frames_total', over=over)} + "
-        f"(sum (increase({calls}[{over}])) or vector(0))) > 0)"
-    )
+def _failed(over: str) -> dict[str, str]:
+    """Frames and uploads, and HTTP calls that asked for work; 503 is a refusal with a reason."""
+    frames, calls = "sightline_frames_total", "http_requests_total"
+    posts = series(calls, job="sightline", method="POST")
+    wrong = posts.replace("}", ',status=~"5..",status!="503"}')
+    failed = f"(sum (increase({wrong}[{over}])) or vector(0))"
+    return {
+        "Frames": share(grown(frames, over=over, result="failed"), grown(frames, over=over)),
+        "Calls": share(failed, grown(calls, over=over, job="sightline", method="POST")),
+    }
 
 
-def _away(over: str) -> str:
+def _away(over: str) -> dict[str, str]:
     """A scrape that failed counts as not ready."""
     ready = f"sum (sum_over_time({series('sightline_engine_ready')}[{over}]))"
-    return f"(1 - {ready} / sum (count_over_time({series('up', job='sightline')}[{over}])))"
+    scrapes = f"sum (count_over_time({series('up', job='sightline')}[{over}]))"
+    return {"Engine": f"(1 - {ready} / {scrapes})"}
 
 
 OBJECTIVES = (
@@ -220,10 +224,10 @@ OBJECTIVES = (
     Objective(
         "Answered or told why not",
         0.999,
-        "Frames and HTTP calls that were answered, or refused with a reason. Below: the server's "
-        "log has the failures, with their ids.",
+        "Frames and uploads, and HTTP calls that ask for work, that were answered or refused with "
+        "a reason. Below: the server's log has the failures, with their ids.",
         _failed,
-        "instance:sightline_calls_failed:ratio_rate",
+        "instance_of:sightline_calls_failed:ratio_rate",
     ),
     Objective(
         "Engine ready",

@@ -9,7 +9,6 @@ from sightline_dashboards.colours import (
     BAD,
     ENGINES,
     GOOD,
-    HOST,
     PLAIN,
     QUIET,
     SERVER,
@@ -37,10 +36,11 @@ def resources() -> Dashboard:
 
 
 def _machine() -> list[Panel]:
-    used = (
-        f"{total('sightline_host_memory_bytes', state='total')} - "
-        f"{total('sightline_host_memory_bytes', state='available')}"
-    )
+    memory = "sightline_host_memory_bytes"
+    whole = most(memory, "instance", state="total")
+    used = f"{whole} - {most(memory, 'instance', state='available')}"
+    allowed = most("sightline_memory_limit_bytes", "instance")
+    allowed_used = most("sightline_memory_used_bytes", "instance")
     return [
         trend(
             "Processor of the machine",
@@ -62,19 +62,22 @@ def _machine() -> list[Panel]:
         ).span(6),
         trend(
             "Memory of the machine",
-            "Used by anything, and what there is. Within a tenth of the whole the kernel may end "
-            "an engine: keep fewer models in memory.",
+            "Used by anything, and what there is, as each server sees its machine. Within a tenth "
+            "of the whole the kernel may end an engine: keep fewer models in memory.",
             units.BytesIEC,
-            Query(used, "Used", HOST),
-            Query(total("sightline_host_memory_bytes", state="total"), "Total", limit=True),
+            Query(used, "{{instance}} used"),
+            Query(whole, "{{instance}} total", limit=True),
         ).span(6),
         trend(
             "Memory of Sightline",
-            "Of the server's own process and of its engines. A steady rise over hours is a leak: "
-            "report it, and restart when there is time.",
+            "Of the servers' own processes and of their engines; in containers also what counts "
+            "against each one's limit, and the limit. Above nine tenths of it: raise it, or keep "
+            "fewer models. A steady rise over hours is a leak: report it, and restart.",
             units.BytesIEC,
             Query(total("process_resident_memory_bytes", job=JOB), "Server", SERVER),
             Query(total("sightline_engine_memory_bytes"), "Engines", ENGINES),
+            Query(allowed_used, "{{instance}} of its limit", WARNING),
+            Query(allowed, "{{instance}} limit", limit=True),
         ).span(6),
     ]
 
@@ -97,7 +100,8 @@ def _files() -> list[Panel]:
         ).max(1),
         trend(
             "Network",
-            "Of the whole machine. A camera of 640x480 at 15 frames a second takes about 0.5 MB/s.",
+            "Of the machine, or of the container where the server is in one. A camera of 640x480 "
+            "at 15 frames a second takes about 0.5 MB/s.",
             units.BytesPerSecondSI,
             Query(rate("sightline_host_network_bytes_total", "direction"), "{{direction}}"),
         ),

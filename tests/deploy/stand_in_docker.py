@@ -1,20 +1,25 @@
-"""A program named `docker` that answers as it is told and writes down what it was asked."""
+"""A program named `docker` that answers as it is told and writes down what it was asked.
+
+What .env says it asks the real Compose, whose rules those are.
+"""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 
 TOOLS = (
     *(
         "awk",
         "cat",
         "dirname",
+        "find",
         "grep",
         "head",
         "id",
@@ -40,15 +45,33 @@ class Answer:
 
 
 WELL: Mapping[str, Answer] = {
+    "--version": Answer("Docker version 28.5.1, build e180ab8\n"),
     "version *": Answer("28.5.1\n"),
     "compose version --short": Answer("2.40.3\n"),
     "info *": Answer('{"Runtimes":{"runc":{}}}\n'),
-    "compose * down --remove-orphans": Answer(),
-    "compose * up *": Answer(),
-    "compose * port frontend 8501": Answer("127.0.0.1:8501\n"),
-    "compose * port backend 8000": Answer("127.0.0.1:8000\n"),
-    "compose * port grafana 3000": Answer("0.0.0.0:3300\n"),
+    "compose down --remove-orphans": Answer(),
+    "compose up *": Answer(),
+    "compose port frontend 8501": Answer("127.0.0.1:8501\n"),
+    "compose port backend 8000": Answer("127.0.0.1:8000\n"),
+    "compose port grafana 3000": Answer("0.0.0.0:3300\n[::]:3300\n"),
 }
+
+
+def compose_command() -> list[str]:
+    """Return the command `docker compose`, with the plugin wherever it is on this machine."""
+    plugin = shutil.which("docker-compose")
+    docker = shutil.which("docker")
+    if plugin:
+        return [plugin]
+    if (
+        docker
+        and not subprocess.run(
+            [docker, "compose", "version"], capture_output=True, check=False
+        ).returncode
+    ):
+        return [docker, "compose"]
+    missing("neither docker-compose nor docker's compose plugin is installed")
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,9 @@ class Machine:
         """Put a program there; the first pattern that its arguments match decides."""
         lines = ["#!/bin/sh", f"printf '%s\\n' \"{name} $*\" >>'{self.folder}/calls'"]
         lines.append(f"case \"$*\" in *' up '*) printenv >'{self.folder}/variables';; esac")
+        if name == "docker":
+            real = shlex.join(compose_command())
+            lines.append(f'case "$*" in "compose -f - config") exec {real} -f - config;; esac')
         lines.append('case "$*" in')
         for number, (pattern, answer) in enumerate(answers.items()):
             said = self.folder / f"{name}-{number}"
@@ -103,6 +129,11 @@ class Machine:
     def has_docker(self, answers: Mapping[str, Answer] | None = None) -> None:
         """Put a docker there that is well but for `answers`."""
         self.has("docker", {**(answers or {}), **WELL, **(answers or {})})
+
+    @property
+    def env_file(self) -> Path:
+        """The `.env` that startup.sh and Compose read."""
+        return self.folder / ".env"
 
     def variable_at_up(self, name: str) -> str:
         """Return what a variable was when docker was asked to start everything."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from sightline_backend.settings import Settings as ServerSettings
 from sightline_backend.version import VERSION
 from sightline_frontend.settings import Settings as PageSettings
+from sightline_monitoring.alertmanager.settings import AlertSettings
 from tests.conftest import ROOT, missing
+from tests.deploy.stand_in_docker import compose_command
 
 MAIN = ROOT / "docker-compose.yml"
 OVERRIDES = sorted((ROOT / "deploy" / "compose").glob("*.yml"))
@@ -111,7 +114,7 @@ def test_no_secret_has_a_value_in_a_file() -> None:
     for path in (MAIN, *OVERRIDES):
         for name, one in read(path)["services"].items():
             for variable, value in one.get("environment", {}).items():
-                if SECRET.search(variable):
+                if value is not None and SECRET.search(variable):
                     given = str(value)
                     assert given.startswith("/run/") or given.startswith("${SIGHTLINE_"), name
                     assert ":-" not in given, variable
@@ -172,9 +175,47 @@ def test_every_sightline_variable_of_the_programs_is_a_setting() -> None:
     }
     services = read(MAIN)["services"]
     for name in ("backend", "frontend"):
-        assert set(services[name]["environment"]) <= known
+        named = set(services[name]["environment"])
+        assert {one for one in named if not one.startswith("OTEL_")} <= known
     for dockerfile in DOCKERFILES:
         assert set(re.findall(r"^ +(SIGHTLINE_\w+)=", dockerfile.read_text(), re.M)) <= known
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"),
+    [("backend", ServerSettings), ("frontend", PageSettings), ("prepare", AlertSettings)],
+)
+def test_a_service_is_given_each_of_its_settings_and_no_secret_of_another(
+    service: str, settings: type[BaseSettings]
+) -> None:
+    given = {"SIGHTLINE_TURN_PASSWORD": "of-turn"}
+    expected = {}
+    for name in settings.model_fields:
+        variable = f"{settings.model_config['env_prefix']}{name}".upper()
+        variable = variable.replace("ALERT_GRAFANA", "GRAFANA")
+        given[variable] = expected[variable] = f"given-{name}"
+    shown = configured(given, MAIN)["services"][service]
+    environment = {name: value for name, value in shown["environment"].items() if value}
+    here = {"SIGHTLINE_HOST", "SIGHTLINE_PORT", "SIGHTLINE_MODELS_DIR", "SIGHTLINE_BACKEND_URL"}
+    moved = {"SIGHTLINE_PUBLIC_BACKEND_PORT"}  # it follows BACKEND_PORT
+    assert set(environment) == set(expected)
+    for variable, value in expected.items():
+        assert (environment[variable] == value) is (variable not in here | moved), variable
+    assert "of-turn" not in json.dumps(shown)
+
+
+def test_the_page_sends_browsers_to_the_port_that_is_published() -> None:
+    services = configured({"BACKEND_PORT": "8010"}, MAIN)["services"]
+    assert services["backend"]["ports"][0]["published"] == "8010"
+    assert services["frontend"]["environment"]["SIGHTLINE_PUBLIC_BACKEND_PORT"] == "8010"
+
+
+def test_neither_grafana_nor_alertmanager_waits_for_alerts_to_be_set_right() -> None:
+    services = read(MAIN)["services"]
+    for name in ("grafana", "alertmanager"):
+        assert services[name]["depends_on"]["prepare"]["required"] is False
+    script = services["prepare"]["command"][-1]
+    assert script.index("sightline_monitoring.password") < script.index("alertmanager")
 
 
 def test_the_server_gets_more_time_to_stop_than_it_takes() -> None:
@@ -241,16 +282,18 @@ def test_the_context_of_a_build_is_what_the_images_are_made_of() -> None:
 
 
 def compose(*files: Path) -> list[str]:
-    """Return the command `docker compose -f …`, with the plugin wherever it is."""
-    plugin = shutil.which("docker-compose")
-    command = [plugin] if plugin else ["docker", "compose"]
-    try:
-        found = subprocess.run([*command, "version"], capture_output=True, check=False)
-    except FileNotFoundError:
-        missing("docker compose, or docker-compose, is not installed")
-    if found.returncode != 0:
-        missing("the compose plugin of docker is not installed")
-    return [*command, *(part for file in files for part in ("--file", str(file)))]
+    """Return the command `docker compose -f …`."""
+    return [*compose_command(), *(part for file in files for part in ("--file", str(file)))]
+
+
+def configured(variables: Mapping[str, str], *files: Path) -> dict[str, Any]:
+    """Return what Compose makes of the files with these variables and no `.env`."""
+    env = {"PATH": os.environ["PATH"], **variables}  # noqa: TID251  where programs are
+    command = [*compose(*files), "--env-file", os.devnull, "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize("extra", [(), *((path,) for path in OVERRIDES), (CHECK,)], ids=str)
@@ -258,11 +301,7 @@ def test_docker_compose_takes_the_files_together(extra: tuple[Path, ...]) -> Non
     files = (MAIN, *extra)
     if extra and extra[0].name == "triton-gpu.yml":
         files = (MAIN, extra[0].with_name("triton.yml"), *extra)
-    env = {**os.environ, **REQUIRED}  # noqa: TID251  a child gets what we were given
-    command = [*compose(*files), "--env-file", os.devnull, "config", "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stderr
-    services = json.loads(done.stdout)["services"]
+    services = configured(REQUIRED, *files)["services"]
     assert set(read(MAIN)["services"]) <= set(services)
     for name in {"frontend"} & set(services):
         if servers := services[name]["environment"].get("SIGHTLINE_ICE_SERVERS"):

@@ -195,6 +195,13 @@ def test_a_start_may_take_as_long_as_the_command_line_allows(manifests: Manifest
     assert probe["periodSeconds"] * probe["failureThreshold"] >= START_LIMIT_S
 
 
+def test_on_a_gpu_a_start_may_build_an_engine() -> None:
+    probe = built("gpu").container(BACKEND)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 20 * 60
+    compose = (ROOT / "deploy" / "compose" / "gpu.yml").read_text()
+    assert "start_period: 20m" in compose
+
+
 def test_a_stop_gets_all_the_time_it_needs(manifests: Manifests) -> None:
     settings = ServerSettings()
     told = float(manifests.environment(BACKEND)["SIGHTLINE_SHUTDOWN_TIMEOUT_S"])

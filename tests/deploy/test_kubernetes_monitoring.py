@@ -62,7 +62,16 @@ def test_keda_asks_for_metrics_that_exist() -> None:
         names = re.findall(r"([a-z][a-z_]+)\{", query)
         assert names
         assert set(names) <= known, query
-        assert query.count('{job="sightline"}') == len(names)
+        (namespace,) = everything.of("Namespace")
+        own = f'{{job="sightline", namespace="{namespace["metadata"]["name"]}"'
+        assert query.count(own) == len(names)
+
+
+def labelled(name: str, **labels: str) -> str:
+    """Return a series of job sightline, with further labels than `name` has."""
+    name, _, own = name.rstrip("}").partition("{")
+    pairs = [*filter(None, [own]), *(f'{key}="{value}"' for key, value in labels.items())]
+    return f'{name}{{job="sightline", {", ".join(pairs)}}}'
 
 
 def test_kedas_questions_get_one_number_each_from_prometheus(tmp_path: Path) -> None:
@@ -75,16 +84,28 @@ def test_kedas_questions_get_one_number_each_from_prometheus(tmp_path: Path) -> 
         "sightline_streams_active": ("10x40", "30x40"),
         "sightline_reserved_fps": ("20x40", "40x40"),
         "sightline_capacity_fps": ("50x40", "50x40"),
-        "sightline_engine_busy_seconds_total": ("0+3x40", "0+12x40"),  # 0.2 and 0.8 a second
-        "sightline_engines_running": ("1x40", "1x40"),
-        "sightline_queue_age_seconds": ("0.1x40", "0.3x40"),
+        'sightline_engine_busy_seconds_total{model="a"}': (
+            "0+3x40",
+            "0+12x40",
+        ),  # 0.2, 0.8 a second
+        'sightline_engine_busy_seconds_total{model="idle"}': ("0x40", "0x40"),
+        'sightline_engines_running{model="a"}': ("1x40", "1x40"),
+        'sightline_engines_running{model="idle"}': ("1x40", "1x40"),
+        'sightline_queue_age_seconds{kind="live"}': ("0.1x40", "0.3x40"),
+        'sightline_queue_age_seconds{kind="upload"}': ("9x40", "9x40"),  # they may wait
         "sightline_deadline_seconds": ("0.5x40", "0.5x40"),
     }
     series = [
-        {"series": f'{name}{{job="sightline", instance="{pod}"}}', "values": values}
+        {"series": labelled(name, namespace="sightline", instance=pod), "values": values}
         for name, pair in figures.items()
         for pod, values in zip("ab", pair, strict=True)
     ]
+    series.append(
+        {
+            "series": labelled("sightline_streams_active", namespace="other", instance="c"),
+            "values": "500x40",
+        }
+    )
     expected = {"streams": 40, "reserved": 0.6, "engine-busy": 0.5, "queue-age": 0.4, "gpu": None}
     asked = [
         {

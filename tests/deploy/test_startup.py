@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,9 @@ from tests.deploy.stand_in_docker import Answer, Machine
 
 GPU = {"*": Answer("NVIDIA L4\n")}
 NVIDIA_RUNTIME = {"info *": Answer('{"Runtimes":{"nvidia":{"path":"nvidia-container-runtime"}}}\n')}
-UP = "docker compose -f docker-compose.yml"
+MAIN = "docker-compose.yml"
+GPU_FILE, HTTPS_FILE = (f"deploy/compose/{name}.yml" for name in ("gpu", "https"))
+DOMAIN = {"SIGHTLINE_DOMAIN": "cams.example.org", "SIGHTLINE_TLS": "internal"}
 
 
 @pytest.fixture
@@ -91,7 +95,9 @@ def test_on_a_machine_without_a_gpu_the_plain_file_is_started(machine: Machine) 
     machine.has_docker()
     run = machine.run()
     assert (run.status, run.err) == (0, "")
-    assert run.up == f"{UP} up --build --detach --wait --wait-timeout 600"
+    assert run.up == "docker compose up --build --detach --wait --wait-timeout 600"
+    assert machine.variable_at_up("COMPOSE_FILE") == ""  # Compose's own choice
+    assert not machine.env_file.exists()
     assert "ok    device   processor (no NVIDIA GPU" in run.out
     assert "Page     http://localhost:8501" in run.out
     assert "Server   http://localhost:8000" in run.out
@@ -105,7 +111,8 @@ def test_a_gpu_that_docker_passes_on_is_used(machine: Machine) -> None:
     machine.has_docker(NVIDIA_RUNTIME)
     run = machine.run()
     assert run.status == 0
-    assert f"{UP} -f deploy/compose/gpu.yml up " in run.up
+    assert machine.variable_at_up("COMPOSE_FILE") == f"{MAIN}:{GPU_FILE}"
+    assert run.up.endswith("--wait-timeout 1500")
     assert "ok    device   NVIDIA L4" in run.out
 
 
@@ -116,7 +123,7 @@ def test_a_gpu_that_docker_cannot_pass_on_is_a_warning_and_the_processor_runs(
     machine.has_docker()
     run = machine.run()
     assert run.status == 0
-    assert "gpu.yml" not in run.up
+    assert "gpu.yml" not in machine.variable_at_up("COMPOSE_FILE")
     assert "warn  device   NVIDIA L4 is here, but Docker can't pass it on" in run.err
     assert "nvidia-ctk runtime configure" in run.err
 
@@ -138,15 +145,16 @@ def test_the_processor_can_be_asked_for(machine: Machine) -> None:
     machine.has_docker(NVIDIA_RUNTIME)
     run = machine.run("--cpu")
     assert run.status == 0
-    assert "gpu.yml" not in run.up
+    assert "gpu.yml" not in machine.variable_at_up("COMPOSE_FILE")
 
 
 def test_https_adds_its_file_and_names_its_address(machine: Machine) -> None:
     machine.has_docker()
-    machine.env |= {"SIGHTLINE_DOMAIN": "cams.example.org", "SIGHTLINE_TLS": "internal"}
+    machine.env |= DOMAIN
     run = machine.run("--https")
-    assert f"{UP} -f deploy/compose/https.yml up " in run.up
+    assert machine.variable_at_up("COMPOSE_FILE") == f"{MAIN}:{HTTPS_FILE}"
     assert "Page     https://cams.example.org\n" in run.out
+    assert "Server   https://cams.example.org/detect\n" in run.out
     assert "Grafana  https://cams.example.org/grafana " in run.out
     assert "localhost" not in run.out
 
@@ -161,34 +169,23 @@ def test_https_without_its_settings_says_which(machine: Machine, given: dict[str
     assert ".env" in run.err
 
 
-def test_settings_are_read_from_the_file_that_compose_reads(machine: Machine) -> None:
-    (machine.folder / ".env").write_text(
-        "SIGHTLINE_DOMAIN=first.example.org\nSIGHTLINE_DOMAIN='cams.example.org'\n"
-        'SIGHTLINE_TLS="ops@example.org"\n'
-    )
-    machine.has_docker()
-    run = machine.run("--https")
-    assert "Page     https://cams.example.org\n" in run.out
+def test_podmans_docker_is_called_by_its_name(machine: Machine) -> None:
+    machine.has_docker({"--version": Answer("podman version 5.2.1\n")})
+    run = machine.run()
+    assert run.status == 1
+    assert "Podman" in run.err
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({}, ""),
-        ({"BACKEND_PORT": "9000"}, "http://localhost:9000"),
-        (
-            {"BACKEND_PORT": "9000", "SIGHTLINE_PUBLIC_BACKEND_URL": "https://api.example.org"},
-            "https://api.example.org",
-        ),
-    ],
-)
-def test_a_server_that_was_moved_is_told_to_the_page(
-    machine: Machine, given: dict[str, str], told: str
-) -> None:
-    machine.has_docker()
-    machine.env |= given
-    machine.run()
-    assert machine.variable_at_up("SIGHTLINE_PUBLIC_BACKEND_URL") == told
+def test_an_engine_without_root_gets_its_own_advice(machine: Machine) -> None:
+    down = "Cannot connect to the Docker daemon at unix:///run/user/1000/docker.sock."
+    machine.has_docker({"version *": Answer(err=down, status=1)})
+    assert "systemctl --user start docker" in machine.run().err
+    denied = "permission denied while trying to connect to the Docker daemon socket"
+    machine.has_docker({"version *": Answer(err=denied, status=1)})
+    machine.env["XDG_RUNTIME_DIR"] = str(machine.folder)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(machine.folder / "docker.sock"))
+        assert "docker context use rootless" in machine.run().err
 
 
 @pytest.mark.parametrize(
@@ -198,26 +195,26 @@ def test_a_server_that_was_moved_is_told_to_the_page(
             "Error response from daemon: driver failed programming external connectivity on "
             "endpoint sightline-frontend-1: Bind for 127.0.0.1:8501 failed: "
             "port is already allocated",
-            "FRONTEND_PORT=8511 ./startup.sh",
+            "into .env: FRONTEND_PORT=8511",
         ),
         (
             "Error response from daemon: failed to set up container networking: driver failed "
             "programming external connectivity on endpoint sightline-grafana-1 (80226dbde83d): "
             "failed to bind host port for 127.0.0.1:3000:172.18.0.4:3000/tcp: "
             "address already in use",
-            "GRAFANA_PORT=3010 ./startup.sh",
+            "into .env: GRAFANA_PORT=3010",
         ),
         (
             "Error response from daemon: Ports are not available: exposing port TCP "
             "127.0.0.1:8000 -> 127.0.0.1:0: listen tcp 127.0.0.1:8000: bind: Only one usage",
-            "BACKEND_PORT=8010 ./startup.sh",
+            "into .env: BACKEND_PORT=8010",
         ),
     ],
 )
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(
     machine: Machine, said: str, mend: str
 ) -> None:
-    machine.has_docker({"compose * up *": Answer(err=f"{said}\n", status=1)})
+    machine.has_docker({"compose up *": Answer(err=f"{said}\n", status=1)})
     run = machine.run()
     assert run.status == 1
     assert "another program has port" in run.err
@@ -227,13 +224,13 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(
 def test_parts_that_are_not_well_are_named_with_their_last_lines(machine: Machine) -> None:
     machine.has_docker(
         {
-            "compose * up *": Answer(err="container sightline-backend-1 is unhealthy\n", status=1),
-            "compose * ps *": Answer(
+            "compose up *": Answer(err="container sightline-backend-1 is unhealthy\n", status=1),
+            "compose ps *": Answer(
                 "backend running unhealthy 0\nfrontend created  0\n"
                 "prepare exited  0\nprometheus exited  2\ngrafana running healthy 0\n"
             ),
-            "compose * logs * backend": Answer("no such model\n"),
-            "compose * logs * prometheus": Answer("bad rules\n"),
+            "compose logs * backend": Answer("no such model\n"),
+            "compose logs * prometheus": Answer("bad rules\n"),
         }
     )
     run = machine.run()
@@ -247,8 +244,8 @@ def test_parts_that_are_not_well_are_named_with_their_last_lines(machine: Machin
 def test_a_build_that_fails_is_shown(machine: Machine) -> None:
     machine.has_docker(
         {
-            "compose * up *": Answer(err="failed to solve: no space left on device\n", status=17),
-            "compose * ps *": Answer(),
+            "compose up *": Answer(err="failed to solve: no space left on device\n", status=17),
+            "compose ps *": Answer(),
         }
     )
     run = machine.run()
@@ -261,7 +258,7 @@ def test_stop_takes_everything_down_and_keeps_the_volumes(machine: Machine) -> N
     machine.has_docker()
     run = machine.run("--stop")
     assert run.status == 0
-    assert run.calls[-1] == f"{UP} down --remove-orphans"
+    assert run.calls[-1] == "docker compose down --remove-orphans"
 
 
 @pytest.mark.parametrize(("options", "opened"), [((), True), (("--no-open",), False)])
@@ -293,8 +290,14 @@ def test_the_two_scripts_know_the_same_options_and_files() -> None:
     batch = (ROOT / "startup.bat").read_bytes()
     assert batch.count(b"\r\n") == batch.count(b"\n")  # cmd.exe misreads labels without
     text = batch.decode("ascii")
-    for part in ("--cpu", "--gpu", "--https", "--no-open", "--stop", "deploy\\compose\\gpu.yml"):
+    script = (ROOT / "startup.sh").read_text()
+    for part in ("--cpu", "--gpu", "--https", "--no-open", "--stop", GPU_FILE, HTTPS_FILE):
         assert part in text
+        assert part in script
+    for command in re.findall(r"docker compose (?:-f - )?[a-z]+", script):
+        assert command in text or " logs" in command, command
+    labels = set(re.findall(r"^:(\w+)", text, re.M))
+    assert set(re.findall(r"(?:goto |call :)(\w+)", text)) == labels
 
 
 def test_shellcheck_finds_nothing() -> None:

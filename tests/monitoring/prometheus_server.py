@@ -20,7 +20,7 @@ from tests.conftest import ROOT, missing
 
 CONFIG = ROOT / "monitoring" / "prometheus" / "prometheus.yml"
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-WINDOW = re.compile(r"(?<=\[)(\d+)(ms|s|m|h|d)(?=[\]:])")
+WINDOW = re.compile(r"(?:(?<=\[)|(?<=\boffset ))(\d+)(ms|s|m|h|d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def prometheus(
         every_s: between two scrapes, and between two evaluations of the rules.
         alertmanager: host:port of the one that is told of alerts.
         rules: whether the committed rules are loaded.
-        faster: divides every `for:` and every window of the rules, so that what takes an hour
+        faster: divides every `for:`, window and offset of the rules, so that what takes an hour
             in earnest is seen in a test. Thresholds and names stay.
         port: its own, where it is to read itself; else a free one.
     """

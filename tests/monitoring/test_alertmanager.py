@@ -151,7 +151,6 @@ def test_a_group_of_forty_still_fits_into_every_message(tmp_path: Path) -> None:
 
 NOT_READY = {"alertname": "EngineNotReady", "severity": "page", "part": "engine"}
 DOWN = {"alertname": "ScrapeDown", "severity": "page", "part": "monitoring"}
-TOLD = {"alertname": "OutageTold", "severity": "none", "part": "engine"}
 NOTHING = {"alertname": "NothingAnswered", "severity": "page", "part": "live"}
 ERRORS = {"alertname": "HttpServerErrors", "severity": "ticket", "part": "http"}
 LAG = {"alertname": "EventLoopLag", "severity": "ticket", "part": "http"}
@@ -162,6 +161,7 @@ SLOW = {"alertname": "FramesLateSlowBurn", "severity": "ticket", "part": "live",
         "objective": "frames-in-time"}  # fmt: skip
 CALLS = {"alertname": "CallsFailingSlowBurn", "severity": "ticket", "part": "http",
          "objective": "calls-answered"}  # fmt: skip
+FOREIGN = {"alertname": "DiskSlow", "severity": "page", "team": "storage"}  # has no part
 CASES: list[tuple[dict[str, str] | None, dict[str, str], bool]] = [
     (None, NOTHING, False),
     (NOT_READY, NOTHING, True),
@@ -175,11 +175,7 @@ CASES: list[tuple[dict[str, str] | None, dict[str, str], bool]] = [
     (DOWN, RESTARTS, True),
     (DOWN, TICKET, True),
     (DOWN, WATCHDOG, False),
-    (TOLD, PAGE, True),
-    (TOLD, UNREADY, True),
-    (TOLD, SLOW, False),
-    (TOLD, NOT_READY, False),
-    (TOLD, NOTHING, False),
+    (DOWN, FOREIGN, False),
     (PAGE, SLOW, True),
     (PAGE, CALLS, False),
     (SLOW, PAGE, False),
@@ -204,6 +200,36 @@ def test_a_cause_silences_its_symptoms_on_the_same_machine_alone(tmp_path: Path)
             time.sleep(0.1)
     assert found == expected
     assert not any(instance.startswith("not") for instance, _ in held)
+
+
+def test_sites_and_other_people_who_share_an_alertmanager_keep_their_alerts(tmp_path: Path) -> None:
+    """Both sites have a backend:8000, and the server that nobody knows has no instance."""
+    here = {"job": "sightline", "instance": "backend:8000"}
+    harbour, station = here | {"site": "harbour"}, here | {"site": "station"}
+    nobody = DOWN | {"job": "sightline", "site": "harbour"}
+    others = {"alertname": "JobFailed", "severity": "ticket", "part": "engine", "job": "sightline"}
+    with alertmanager(tmp_path, AlertSettings()) as manager:
+        manager.fire(DOWN | harbour, nobody, NOT_READY | harbour, NOT_READY | station,
+                     others | {"site": "harbour"}, FOREIGN | harbour)  # fmt: skip
+        for _ in range(100):
+            alerts = manager.alerts()
+            if any(one["status"]["inhibitedBy"] for one in alerts):
+                break
+            time.sleep(0.1)
+    silent = [one["labels"] for one in alerts if one["status"]["inhibitedBy"]]
+    assert silent == [NOT_READY | harbour]
+
+
+def test_a_message_names_the_site_and_has_no_other_sites_alerts(tmp_path: Path) -> None:
+    with everywhere(tmp_path) as all_of_it:
+        for site in ("harbour", "station"):
+            all_of_it.manager.fire(NOT_READY | {"instance": "backend:8000", "site": site})
+        all_of_it.wait_for(2)
+        subjects = {mail.subject for mail in all_of_it.mail.mails}
+    assert subjects == {
+        f"[Sightline] PAGE: EngineNotReady on backend:8000 at {site}"
+        for site in ("harbour", "station")
+    }
 
 
 def inhibited(manager: AlertmanagerServer) -> set[tuple[str, str]]:

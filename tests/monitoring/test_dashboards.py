@@ -20,6 +20,7 @@ from sightline_backend.settings import Settings
 from sightline_dashboards.__main__ import main, written
 from sightline_dashboards.objectives import BURN, OBJECTIVES
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 from tests.conftest import ROOT
 from tests.monitoring.grafana import FOLDER, View, dashboards, panels, questions
 from tests.monitoring.prometheus_server import CONFIG, rule_files
@@ -141,7 +142,7 @@ def test_no_query_asks_for_what_nobody_tells(board: dict[str, Any]) -> None:
 
 
 def test_the_burn_lines_are_where_the_alerts_begin() -> None:
-    begin = re.compile(r"(instance:\w+:ratio_[a-z]+)\d+\w > ([\d.]+) \* ([\d.]+)")
+    begin = re.compile(r"(instance\w*:\w+:ratio_[a-z]+)\d+\w > ([\d.]+) \* ([\d.]+)")
     exprs = [rule["expr"] for rule in _rules() if "alert" in rule]
     alerts = {found for expr in exprs for found in begin.findall(expr)}
     assert {(name, float(burn), float(share)) for name, burn, share in alerts} == {
@@ -202,7 +203,8 @@ def _exported() -> set[str]:
     """Return the series that a server can have, with the suffixes of counters and histograms."""
     registry = create_app(Settings()).state.service.telemetry.metrics.registry
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
-    families = [*registry.collect(), *GpuCollector().describe()]
+    elsewhere = [*GpuCollector().describe(), *MemoryLimitCollector().describe()]
+    families = [*registry.collect(), *elsewhere]
     return {one.name + suffix for one in families for suffix in suffixes[one.type]}
 
 

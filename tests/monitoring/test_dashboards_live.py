@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from sightline_monitoring import nvml
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 from tests.browser.processes import backend
 from tests.cli.running import free_port
 from tests.monitoring.grafana import Question, View, dashboards, notes, panels, questions
@@ -30,6 +32,7 @@ BOARDS = dashboards()
 # Queries that rightly return nothing on a machine in order, each with its reason. None so far:
 # the test has a GPU that is too hot, so alerts fire, and frames that failed.
 EMPTY: dict[str, str] = {}
+LIMITED = {"memory.max": "4000", "memory.current": "2000", "memory.stat": "inactive_file 500"}
 HOT = {"nvmlDeviceGetTemperature": 90}  # FULL slows down at 92
 
 
@@ -99,10 +102,19 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(nvml, "pynvml", driver)
         gpu.register(GpuCollector())
+        gpu.register(MemoryLimitCollector(_limited(folder / "cgroup")))
         answered += asyncio.run(traffic(port, server.process.pid, PHASE_S))
         second.wait_for("sightline_engine_ready == 1")
         second.wait_for('ALERTS{alertstate="firing",alertname="GpuHot"}')
         yield Watched(second, targets["sightline"], start_s, gpu_s, time.time(), answered)
+
+
+def _limited(folder: Path) -> Path:
+    """Write what the control group of a container with a limit says."""
+    folder.mkdir()
+    for name, text in LIMITED.items():
+        (folder / name).write_text(text)
+    return folder
 
 
 @pytest.mark.parametrize("uid", BOARDS)

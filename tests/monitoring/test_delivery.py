@@ -202,6 +202,10 @@ async def test_a_server_that_is_gone_is_told_by_one_message_and_its_return_by_an
             await process.wait()
             down = f"PAGE: ScrapeDown on {address}"
             await arrived(told, down)
+            # An alert that was firing when the server went, from what was last known of it.
+            hot = {"alertname": "GpuHot", "severity": "ticket", "part": "gpu"}
+            here = {"job": "sightline", "instance": address}
+            await asyncio.to_thread(told.manager.fire, hot | here)
             await silenced(told, lambda labels: labels["part"] != "monitoring")
             assert [one for one in subjects(told) if "PAGE" in one] == [f"[Sightline] {down}"]
             process = await started(tmp_path, port)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.memory_limit import MemoryLimitCollector
 from tests.backend.running import running
 from tests.conftest import ROOT, missing
 from tests.monitoring.prometheus_server import CONFIG, rule_files
@@ -99,6 +100,13 @@ def test_every_page_has_an_alert_and_is_in_the_index() -> None:
     assert {alert["alert"] for alert in ALERTS if alert["alert"] not in index} == set()
 
 
+def test_a_page_says_what_is_promql_and_what_is_for_a_shell() -> None:
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        kinds = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
+        assert set(kinds[::2]) <= {"promql", "sh"}, page.name
+        assert set(kinds[1::2]) <= {""}, page.name
+
+
 @pytest.mark.parametrize("fires", [True, False], ids=["fires", "stays silent"])
 def test_every_alert_has_a_test_in_which_it(fires: bool) -> None:
     tested = {name for name, firing in cases() if firing is fires}
@@ -122,7 +130,8 @@ async def test_every_metric_in_the_rules_is_exported_or_recorded() -> None:
         await backend.http.get("/models")  # HTTP's own series come with the first request
         families = list(backend.service.telemetry.metrics.registry.collect())
     exported = {sample.name for family in families for sample in family.samples}
-    for family in GpuCollector().describe():  # of which a machine without a GPU has none
+    # Of which a machine has none without a GPU, or where its memory has no limit.
+    for family in [*GpuCollector().describe(), *MemoryLimitCollector().describe()]:
         exported.add(family.name + ("_total" if family.type == "counter" else ""))
     exported |= {rule["record"] for rule in rules("record")}
     used = {name for rule in [*rules("record"), *ALERTS] for name in _metrics(rule["expr"])}

@@ -21,7 +21,7 @@ from sightline_backend.cli.child import Child
 from sightline_backend.cli.console import fail, say_error, stderr, stdout
 from sightline_backend.settings import Settings
 
-START_LIMIT_S = 300.0  # an engine may have to be built on the first start
+START_LIMIT_S = 300.0  # TensorRT builds its engine at every start
 _COLOURS = {"backend": "cyan", "frontend": "magenta"}
 
 
