@@ -45,7 +45,7 @@ class Mail:
         return str(part.get_content()).replace("\r\n", "\n")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # slots: aiosmtpd looks at every member, __weakref__ too
 class MailServer:
     """A running SMTP server and what it was sent."""
 

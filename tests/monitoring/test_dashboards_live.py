@@ -188,7 +188,7 @@ def test_the_figures_are_those_of_the_traffic(watched: Watched) -> None:
     ((kept,),) = watched.panel("sightline-objectives", "Live frames in time, goal 99 %")
     assert 0 < kept.value <= 1
     ((engine,),) = watched.panel("sightline-objectives", "Engine ready, goal 99.9 %")
-    assert 0 < engine.value < 1  # it was away after each crash
+    assert 0 < engine.value <= 1  # a restart may come and go between two scrapes
     statuses = {
         one.labels["status"]
         for one in watched.panel("sightline-objectives", "HTTP answers by status")[0]
