@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.backend.running import serving
 from tests.cli.running import free_port
 from tests.fakes import encoded, noise
 from tests.monitoring.channels import Everywhere, everywhere
-from tests.monitoring.prometheus_server import prometheus
+from tests.monitoring.prometheus_server import PrometheusServer, prometheus
 from tests.monitoring.receivers import Mail
 
 FASTER = 60.0  # what takes a minute in earnest takes a second
@@ -131,6 +131,21 @@ def engine_symptom(labels: Labels) -> bool:
     return labels["part"] in ("live", "http") and labels["alertname"] != "EventLoopLag"
 
 
+@contextmanager
+def telling(folder: Path, address: str) -> Iterator[tuple[Everywhere, PrometheusServer]]:
+    """Have a real Prometheus scrape `address` and tell a real Alertmanager with every channel."""
+    with (
+        everywhere(folder, group_wait="1s") as told,
+        prometheus(
+            folder / "prometheus",
+            {"sightline": address},
+            alertmanager=told.manager.address,
+            faster=FASTER,
+        ) as server,
+    ):
+        yield told, server
+
+
 @pytest.mark.slow
 async def test_an_engine_that_dies_again_and_again_is_told_and_its_symptoms_are_silenced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -139,15 +154,7 @@ async def test_an_engine_that_dies_again_and_again_is_told_and_its_symptoms_are_
     settings = Settings(model="sightline-webcam", models_dir=tmp_path, port=0, deadline_ms=5_000)
     async with serving(create_app(settings), settings) as (_, port):
         address = f"127.0.0.1:{port}"
-        with (
-            everywhere(tmp_path, group_wait="1s") as told,
-            prometheus(
-                tmp_path / "prometheus",
-                {"sightline": address},
-                alertmanager=told.manager.address,
-                faster=FASTER,
-            ) as server,
-        ):
+        with telling(tmp_path, address) as (told, server):
             async with (
                 httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http,
                 under_traffic(address),
@@ -187,15 +194,7 @@ async def test_a_server_that_is_gone_is_told_by_one_message_and_its_return_by_an
     address = f"127.0.0.1:{port}"
     process = await started(tmp_path, port)
     try:
-        with (
-            everywhere(tmp_path, group_wait="1s") as told,
-            prometheus(
-                tmp_path / "prometheus",
-                {"sightline": address},
-                alertmanager=told.manager.address,
-                faster=FASTER,
-            ) as server,
-        ):
+        with telling(tmp_path, address) as (told, server):
             async with under_traffic(address):
                 await asyncio.to_thread(server.wait_for, "rate(images_processed_total[5s]) > 1")
             process.kill()
