@@ -44,6 +44,42 @@ def parse_device(text: str) -> Device:
     return Device("cuda" if match[2] == "cuda" else "tensorrt", int(match[3] or 0))
 
 
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """An NVIDIA GPU as its driver tells of it."""
+
+    name: str
+    compute_capability: str  # "9.0"
+    driver: str  # "580.65.06"
+
+
+def read_gpu(place: int | str = 0) -> Gpu | None:
+    """Ask the driver for a GPU by number or PCI bus id; None: no such GPU or no driver.
+
+    Makes no CUDA context. The driver counts by PCI bus, whatever CUDA_VISIBLE_DEVICES hides.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        if isinstance(place, str):
+            handle = pynvml.nvmlDeviceGetHandleByPciBusId(place)
+        else:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(place)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        return Gpu(_text(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", driver)
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def nvidia_gpus() -> tuple[str, ...]:
     """Return the names of the NVIDIA GPUs that the driver sees; none: no GPU or no driver."""
     try:
@@ -58,9 +94,13 @@ def nvidia_gpus() -> tuple[str, ...]:
         return ()
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
-        return tuple(n.decode() if isinstance(n, bytes) else n for n in names)
+        return tuple(_text(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
+
+
+def _text(told: bytes | str) -> str:
+    """Return what older versions of the driver's library tell as bytes."""
+    return told.decode() if isinstance(told, bytes) else told

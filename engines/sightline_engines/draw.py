@@ -41,8 +41,8 @@ def draw_detections(image: Image, detections: Detections, labels: tuple[str, ...
     canvas = image
     if not (image.flags.c_contiguous and image.flags.writeable):
         canvas = np.array(image, order="C")
-    text_px = min(max(round(min(image.shape[:2]) / 36), 10), 64)
-    line = max(1, round(text_px / 9))
+    text_px = min(max(round(min(image.shape[:2]) / 32), 12), 96)
+    line = max(2, round(text_px / 9))
     rows = [
         (box, class_color(class_id), _title(detections, i, labels))
         for i, (box, class_id) in enumerate(
@@ -81,7 +81,7 @@ def _title(detections: Detections, i: int, labels: tuple[str, ...]) -> str:
     class_id = int(detections.class_id[i])
     name = labels[class_id] if class_id < len(labels) else f"class {class_id}"
     track = "" if detections.track_id is None else f" #{detections.track_id[i]}"
-    return f"{name}{track} {detections.score[i]:.2f}"
+    return f"{name}{track} {detections.score[i]:.0%}"
 
 
 def _box(canvas: Image, box: list[int], color: Color, line: int) -> None:
@@ -110,10 +110,12 @@ def _chip(canvas: Image, color: Color, title: str, text_px: int) -> Chip | None:
     """Measure a title; None where the picture is too small to write on."""
     height, width = canvas.shape[:2]
     scale, margin = text_px / _FONT_PX, _margin(text_px)
-    title = _fitted(title, scale, width - 2 * margin)
+    stroke = _stroke(text_px)
+    title = _fitted(title, scale, stroke, width - 2 * margin)
     if not title or text_px + margin > height:
         return None
-    return Chip(0, 0, _text_width(title, scale) + 2 * margin, text_px + margin, color, title)
+    chip_width = _text_width(title, scale, stroke) + 2 * margin
+    return Chip(0, 0, chip_width, text_px + margin, color, title)
 
 
 def _placed(chip: Chip, box: list[int], canvas: Image, others: list[Chip]) -> Chip:
@@ -133,7 +135,8 @@ def _write(canvas: Image, chip: Chip, text_px: int) -> None:
     margin = _margin(text_px)
     origin = (chip.left + margin, chip.top + chip.height - margin // 2 - text_px // 5)
     ink = _BLACK if _is_light(chip.color) else _WHITE
-    cv2.putText(canvas, chip.title, origin, _FONT, text_px / _FONT_PX, ink, 1, cv2.LINE_AA)
+    scale, stroke = text_px / _FONT_PX, _stroke(text_px)
+    cv2.putText(canvas, chip.title, origin, _FONT, scale, ink, stroke, cv2.LINE_AA)
 
 
 def _overlap(a: Chip, b: Chip) -> bool:
@@ -149,13 +152,17 @@ def _margin(text_px: int) -> int:
     return max(2, text_px // 4)
 
 
-def _text_width(title: str, scale: float) -> int:
-    return int(cv2.getTextSize(title, _FONT, scale, 1)[0][0])
+def _stroke(text_px: int) -> int:
+    return max(1, round(text_px / 18))
 
 
-def _fitted(title: str, scale: float, width: int) -> str:
+def _text_width(title: str, scale: float, stroke: int) -> int:
+    return int(cv2.getTextSize(title, _FONT, scale, stroke)[0][0])
+
+
+def _fitted(title: str, scale: float, stroke: int, width: int) -> str:
     """Cut a title until it is no wider than the picture; empty where nothing fits."""
-    while title and _text_width(title, scale) > width:
+    while title and _text_width(title, scale, stroke) > width:
         title = title[:-1]
     return title
 

@@ -8,6 +8,7 @@ SightlineError
 │   └── PictureCorruptError   the right format, but damaged
 ├── ClipError          a video file that can't be read
 ├── ModelFileError     a model file that is unsupported, ambiguous or damaged
+├── ArchiveError       a zip that is damaged, hostile or too large (archive.py)
 ├── ProviderError      an engine, provider or device that was asked for and isn't there
 └── EngineError        an engine that failed while it ran
     └── EngineMemoryError     for lack of memory: a smaller batch may pass

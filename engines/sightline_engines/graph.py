@@ -7,12 +7,14 @@ times faster than doing them in numpy, and a quarter of the bytes to hand over.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
+from onnx import NodeProto, TensorProto, helper, shape_inference
 
 from sightline_engines.errors import ModelFileError
 from sightline_engines.onnxfile import OnnxFile, Port, Shape, read_onnx
+from sightline_engines.shapes import inferred_output
 from sightline_engines.types import ModelSpec
 
 INPUT_NAME = "sightline_bgr"
@@ -55,20 +57,21 @@ def output_shape(file: OnnxFile, size_wh: tuple[int, int], name: str) -> Shape:
     port = detection_port(file, name)
     if None not in port.shape[1:]:
         return port.shape
-    model = ModelProto()
-    model.CopyFrom(file.model)
-    _set_input_shape(model, image_port(file, name).name, size_wh)
-    try:
-        model = shape_inference.infer_shapes(model, data_prop=True)
-    except (RuntimeError, ValueError):  # a hint that can't be had; the caller says what to do
+    found: list[int | None] = []
+    # Where no shapes are to be had, the caller says what to do.
+    with suppress(RuntimeError, ValueError, shape_inference.InferenceError):
+        found = inferred_output(file.model, image_port(file, name).name, size_wh, port.name)
+    if len(found) != 3:
         return port.shape
-    dims = next(o for o in model.graph.output if o.name == port.name).type.tensor_type.shape.dim
-    found = tuple(d.dim_value if d.dim_value > 0 else None for d in dims)
-    return found if len(found) == 3 else port.shape
+    return tuple(said or side for said, side in zip(port.shape, found, strict=True))
 
 
-def uint8_graph(spec: ModelSpec) -> bytes:
-    """Return the model of a spec as ONNX bytes with a uint8 NHWC BGR input."""
+def uint8_graph(spec: ModelSpec, *, cast_first: bool = False) -> bytes:
+    """Return the model of a spec as ONNX bytes with a uint8 NHWC BGR input.
+
+    `cast_first` turns bytes into floats before anything else: TensorRT lets nothing but a Cast
+    read a uint8 input (its API on DataType.UINT8). Elsewhere bytes are quicker to move.
+    """
     file = read_onnx(spec.path)
     port = image_port(file, spec.path.name)
     keep = detection_port(file, spec.path.name)
@@ -76,7 +79,7 @@ def uint8_graph(spec: ModelSpec) -> bytes:
     width, height = spec.input_size_wh
     batch = next(v for v in graph.input if v.name == port.name).type.tensor_type.shape.dim[0]
     first = batch.dim_value if batch.dim_value > 0 else (batch.dim_param or "batch")
-    nodes = list(_normalise(spec, port))
+    nodes = list(_normalise(spec, port, cast_first=cast_first))
     body, inputs = list(graph.node), [v for v in graph.input if v.name != port.name]
     outputs = [v for v in graph.output if v.name == keep.name]
     for kept, values in ((graph.node, nodes + body), (graph.output, outputs)):
@@ -92,7 +95,7 @@ def uint8_graph(spec: ModelSpec) -> bytes:
     return bytes(file.model.SerializeToString())
 
 
-def _normalise(spec: ModelSpec, port: Port) -> list[NodeProto]:
+def _normalise(spec: ModelSpec, port: Port, *, cast_first: bool) -> list[NodeProto]:
     """Return the operators from INPUT_NAME to the model's own input.
 
     Constants are nodes, not initializers: files of IR version 3 would have to list an
@@ -106,11 +109,14 @@ def _normalise(spec: ModelSpec, port: Port) -> list[NodeProto]:
         last = f"sightline_{len(nodes)}"
         nodes.append(helper.make_node(op, inputs, [last], **attributes))
 
+    if cast_first:
+        add("Cast", [last], to=port.elem_type)
     add("Transpose", [last], perm=[0, 3, 1, 2])
     if spec.preprocess.color == "rgb":
         nodes.append(_constant("sightline_rgb", TensorProto.INT64, [3], [2, 1, 0]))
         add("Gather", [last, "sightline_rgb"], axis=1)
-    add("Cast", [last], to=port.elem_type)
+    if not cast_first:
+        add("Cast", [last], to=port.elem_type)
     if spec.preprocess.scale != 1:
         nodes.append(_constant("sightline_scale", port.elem_type, [], [spec.preprocess.scale]))
         add("Mul", [last, "sightline_scale"])
@@ -122,9 +128,3 @@ def _constant(name: str, kind: int, dims: list[int], values: list[float]) -> Nod
     return helper.make_node(
         "Constant", [], [name], value=helper.make_tensor(name, kind, dims, values)
     )
-
-
-def _set_input_shape(model: ModelProto, name: str, size_wh: tuple[int, int]) -> None:
-    shape = next(v for v in model.graph.input if v.name == name).type.tensor_type.shape
-    for dim, side in zip(shape.dim[2:], size_wh[::-1], strict=True):
-        dim.dim_value = side

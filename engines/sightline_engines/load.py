@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sightline_engines.device import CPU, Device, nvidia_gpus, parse_device
 from sightline_engines.errors import ModelFileError, ProviderError
 from sightline_engines.onnxrt import load_onnxruntime, missing_provider
 from sightline_engines.ov import load_openvino, missing_openvino
 from sightline_engines.pace import fastest
-from sightline_engines.types import Engine, ModelSpec
+from sightline_engines.passport_check import missing_tensorrt
+from sightline_engines.trt import load_tensorrt
+from sightline_engines.types import Engine, Format, ModelSpec
 
-EngineName = Literal["auto", "onnxruntime", "openvino"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 CUDA = Device("cuda")
 
 
@@ -21,7 +24,7 @@ CUDA = Device("cuda")
 class EngineChoice:
     """One way to run a model here, and why it can or can't be taken."""
 
-    name: Literal["onnxruntime", "openvino"]
+    name: Literal["onnxruntime", "openvino", "tensorrt"]
     device: Literal["cuda", "cpu"]  # as `load_engine` takes it
     available: bool
     why: str
@@ -34,19 +37,42 @@ def load_engine(
     device: str | None = None,
     threads: int | None = None,
 ) -> Engine:
-    """Load a model and run it once; blocks for up to seconds, with TensorRT minutes.
+    """Load a model and run it once; blocks for up to seconds, with TensorRT's provider minutes.
 
     What is asked for by name is used or ProviderError is raised. What is left open is
     chosen, and `served.fallback` says why where it isn't the best this machine could do.
+    A TensorRT plan runs where it was built, or ProviderError says what differs.
     """
+    if engine not in ENGINES:
+        raise ProviderError(f"There is no engine {engine!r}; known are {', '.join(ENGINES)}.")
     wanted = parse_device(device) if device is not None else None
+    match spec.format:
+        case Format.ONNX:
+            return _load_onnx(spec, engine, wanted, threads)
+        case Format.OPENVINO:
+            _refuse_others(spec, engine, "openvino", "OpenVINO IR runs on OpenVINO")
+            return _load_openvino(spec, wanted, threads)
+        case Format.TENSORRT:
+            _refuse_others(spec, engine, "tensorrt", "a plan runs on TensorRT")
+            return load_tensorrt(spec, wanted)
+        case Format.TORCH:
+            raise ModelFileError(
+                f"{spec.path.name} is a PyTorch checkpoint, which is never run: convert it to ONNX."
+            )
+
+
+def _load_onnx(
+    spec: ModelSpec, engine: EngineName, wanted: Device | None, threads: int | None
+) -> Engine:
     match engine:
+        case "tensorrt":
+            raise ProviderError(
+                f"{spec.path.name} is ONNX; the engine tensorrt runs plans: convert it to tensorrt "
+                "first. Unconverted it runs on ONNX Runtime's TensorRT: engine onnxruntime, device "
+                "tensorrt."
+            )
         case "openvino":
-            if wanted not in (None, CPU):
-                raise ProviderError(
-                    f"OpenVINO runs on the CPU here; for {wanted} choose onnxruntime."
-                )
-            return load_openvino(spec, threads=threads)
+            return _load_openvino(spec, wanted, threads)
         case "onnxruntime" if wanted is not None:
             return load_onnxruntime(spec, wanted, threads=threads)
         case "onnxruntime":
@@ -55,12 +81,29 @@ def load_engine(
             return load_onnxruntime(spec, wanted or CUDA, threads=threads)
         case "auto":
             return _first_that_loads(spec, ("onnxruntime", "openvino"), wanted, threads)
-    raise ProviderError(f"There is no engine {engine!r}; known are auto, onnxruntime, openvino.")
+
+
+def _load_openvino(spec: ModelSpec, wanted: Device | None, threads: int | None) -> Engine:
+    if wanted not in (None, CPU):
+        raise ProviderError(f"OpenVINO runs on the CPU here; for {wanted} choose onnxruntime.")
+    return load_openvino(spec, threads=threads)
+
+
+def _refuse_others(spec: ModelSpec, engine: EngineName, only: EngineName, why: str) -> None:
+    """Raise ProviderError for an engine that doesn't read a file's format."""
+    if engine not in ("auto", only):
+        raise ProviderError(
+            f"{spec.path.name} can't run on {engine}: {why} alone. Take engine {only} or auto, or "
+            "the model's ONNX file."
+        )
 
 
 def engine_choices() -> list[EngineChoice]:
-    """Return the ways to run a model; auto takes a GPU, else the faster on the processor."""
-    return [_cuda_choice(), _openvino_choice(), _cpu_choice()]
+    """Return the ways to run a model; auto takes a GPU, else the faster on the processor.
+
+    TensorRT is for plans alone, which run on nothing else.
+    """
+    return [_cuda_choice(), _openvino_choice(), _cpu_choice(), _tensorrt_choice()]
 
 
 def _first_that_loads(
@@ -130,6 +173,12 @@ def _cpu_choice() -> EngineChoice:
     missing = missing_provider(CPU)
     why = f"ONNX Runtime: {missing}." if missing else "ONNX Runtime runs on every processor."
     return EngineChoice("onnxruntime", "cpu", missing is None, why)
+
+
+def _tensorrt_choice() -> EngineChoice:
+    missing = missing_tensorrt()
+    why = f"TensorRT runs plans, but {missing}." if missing else "TensorRT runs plans built here."
+    return EngineChoice("tensorrt", "cuda", missing is None, why)
 
 
 def _is_x86() -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 
 from sightline_engines.errors import ModelFileError
+from sightline_engines.onnxcheck import check_model
+from sightline_engines.onnxlimits import OnnxLimits
+from sightline_engines.onnxwire import check_wire
 
+LIMITS = OnnxLimits()
 MIN_OPSET = 7  # the oldest that ONNX Runtime runs
 _INTEGER_OPS = frozenset(
     {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "DequantizeLinear"}
@@ -59,22 +64,29 @@ class OnnxFile:
         return any(node.op_type == op_type for node in self.model.graph.node)
 
 
-def read_onnx(path: Path) -> OnnxFile:
-    """Parse a model file without its weights' values being touched; raises ModelFileError."""
+def read_onnx(path: Path, limits: OnnxLimits = LIMITS) -> OnnxFile:
+    """Parse and check a file that anybody may have made; raises ModelFileError."""
     if path.suffix.lower() != ".onnx":
         raise ModelFileError(
             f"{path.name} is not an ONNX file. Export your model to ONNX first "
             f"(Ultralytics: `yolo export model={path.name} format=onnx`)."
         )
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelFileError(f"{path} is not a plain file.")
+            _check_size(status.st_size, limits, path.name)
+            data = file.read(status.st_size)
     except OSError as error:
         raise ModelFileError(f"{path} can't be read: {error.strerror or error}.") from error
-    return parse_onnx(data, path.name)
+    return parse_onnx(data, path.name, limits)
 
 
-def parse_onnx(data: bytes, name: str) -> OnnxFile:
+def parse_onnx(data: bytes, name: str, limits: OnnxLimits = LIMITS) -> OnnxFile:
     """Read a model from memory; `name` is what the messages call it."""
+    _check_size(len(data), limits, name)
+    check_wire(data, ModelProto.DESCRIPTOR, limits, name)
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -82,8 +94,8 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
         raise ModelFileError(f"{name} is not a readable ONNX file: {error}.") from error
     if not model.graph.node:
         raise ModelFileError(f"{name} holds no ONNX graph; is the download complete?")
-    _refuse_external_data(model, name)
     _check_opset(model, name)
+    check_model(model, limits, name)
     weights = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
         model,
@@ -93,6 +105,11 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
     )
 
 
+def _check_size(size: int, limits: OnnxLimits, name: str) -> None:
+    if size > limits.file_bytes:
+        raise ModelFileError(f"{name} has {size} bytes; the limit is {limits.file_bytes}.")
+
+
 def _check_opset(model: ModelProto, name: str) -> None:
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < MIN_OPSET:
@@ -100,30 +117,6 @@ def _check_opset(model: ModelProto, name: str) -> None:
             f"{name} uses ONNX opset {opset}; supported are {MIN_OPSET} and newer. "
             "Export it again with a newer opset, for example 17."
         )
-
-
-def _refuse_external_data(model: ModelProto, name: str) -> None:
-    """Weights outside the file could name any file of this machine."""
-    for tensor in _tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            raise ModelFileError(
-                f"{name} keeps its weights in another file (ONNX external data, tensor "
-                f"'{tensor.name}'), which is not accepted. Save it as one file: "
-                "onnx.save(onnx.load('model.onnx'), 'one.onnx')."
-            )
-
-
-def _tensors(message: Message) -> Iterator[TensorProto]:
-    """Walk every tensor of a model: weights, constants, subgraphs, functions."""
-    if isinstance(message, TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        children: Iterable[Message] = [value] if isinstance(value, Message) else value
-        for child in children:
-            yield from _tensors(child)
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

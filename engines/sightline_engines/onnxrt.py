@@ -9,9 +9,16 @@ import numpy as np
 
 from sightline_engines.chunks import run_in_chunks
 from sightline_engines.device import Device
-from sightline_engines.errors import EngineError, ModelFileError, ProviderError, engine_error
+from sightline_engines.errors import (
+    EngineError,
+    EngineMemoryError,
+    ModelFileError,
+    ProviderError,
+    engine_error,
+)
 from sightline_engines.graph import INPUT_NAME, uint8_graph
 from sightline_engines.heads import check_output
+from sightline_engines.runtimes import import_onnxruntime
 from sightline_engines.types import ModelSpec, RawOutput, ServedModel, Tensor
 
 _PROVIDERS = {
@@ -72,7 +79,7 @@ def load_onnxruntime(
     Raises ProviderError where the device isn't to be had, ModelFileError for a model that
     doesn't run. `fallback` is passed on to `served`.
     """
-    model = uint8_graph(spec)
+    model = uint8_graph(spec, cast_first=device.kind == "tensorrt")
     session = _session(spec, model, device, threads)
     served = ServedModel(
         spec.name, spec.version, "onnxruntime", spec.precision, str(device), fallback
@@ -81,6 +88,8 @@ def load_onnxruntime(
     width, height = spec.input_size_wh
     try:  # the first run allocates, and builds where TensorRT is asked for
         check_output(engine.infer(np.zeros((1, height, width, 3), np.uint8)), spec)
+    except EngineMemoryError:  # with fewer models in memory it may run
+        raise
     except EngineError as error:
         raise ModelFileError(f"{spec.path.name} doesn't run: {error.message}") from error
     return engine
@@ -89,9 +98,9 @@ def load_onnxruntime(
 def missing_provider(device: Device) -> str | None:
     """Return why ONNX Runtime can't use a device, None where its build can."""
     try:
-        import onnxruntime
-    except ImportError as error:
-        return f"ONNX Runtime isn't installed ({error}); install sightline-engines[onnx]"
+        onnxruntime = import_onnxruntime()
+    except ProviderError as error:
+        return error.message.removesuffix(".")
     if _PROVIDERS[device.kind] in onnxruntime.get_available_providers():
         return None
     return (
@@ -104,8 +113,7 @@ def _session(spec: ModelSpec, model: bytes, device: Device, threads: int | None)
     reason = missing_provider(device)
     if reason:
         raise ProviderError(f"{device} was asked for, but {reason}.")
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     if device.kind != "cpu":
         onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, where they are
     options = onnxruntime.SessionOptions()
@@ -118,6 +126,9 @@ def _session(spec: ModelSpec, model: bytes, device: Device, threads: int | None)
             model, options, providers=_providers(device, spec), enable_fallback=0
         )
     except _runtime_errors() as error:
+        failure = engine_error("ONNX Runtime", error)
+        if isinstance(failure, EngineMemoryError):
+            raise failure from error
         if device.kind == "cpu":
             raise ModelFileError(f"ONNX Runtime can't run {spec.path.name}: {error}") from error
         raise ProviderError(f"{device} was asked for, but it didn't start: {error}") from error

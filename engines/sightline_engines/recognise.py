@@ -13,8 +13,17 @@ from sightline_engines.graph import image_port, output_shape
 from sightline_engines.labels import COCO_LABELS
 from sightline_engines.layout import class_count, family_of
 from sightline_engines.onnxfile import OnnxFile, read_onnx
+from sightline_engines.recognise_ir import recognise_ir
 from sightline_engines.sidecar import read_sidecar, sidecar_path
-from sightline_engines.types import Family, ModelSpec, Postprocess, Preprocess
+from sightline_engines.texts import LABEL_CHARS, MOST_LABELS, cut, plain
+from sightline_engines.types import (
+    Family,
+    Format,
+    ModelSpec,
+    Postprocess,
+    Preprocess,
+    format_of,
+)
 
 _DEFAULT_SIDE = 640  # what nearly every exporter uses
 _YOLOX_PREPROCESS = Preprocess("bgr", 1.0, "topleft", 114)
@@ -25,9 +34,12 @@ def recognise(path: Path) -> ModelSpec:
 
     Raises ModelFileError naming what was found and what is supported.
     """
+    if format_of(path) is Format.OPENVINO:
+        return recognise_ir(path)
     file = read_onnx(path)
     sidecar = read_sidecar(sidecar_path(path))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
     _check_task(file, sidecar, path.name)
     if sidecar.get("sha256", digest) != digest:
         raise ModelFileError(
@@ -51,8 +63,8 @@ def recognise(path: Path) -> ModelSpec:
         static_batch=port.shape[0],
         preprocess=replace(preprocess, **sidecar.get("preprocess", {})),
         postprocess=Postprocess(**sidecar.get("postprocess", {})),
-        licence=sidecar.get("licence") or file.metadata.get("license") or "unknown",
-        source=sidecar.get("source") or file.metadata.get("description", ""),
+        licence=sidecar.get("licence") or cut(file.metadata.get("license", ""), 200) or "unknown",
+        source=sidecar.get("source") or cut(file.metadata.get("description", ""), 2000),
         sha256=digest,
         notes=tuple(notes) + tuple(sidecar.get("notes", ())),
     )
@@ -62,7 +74,9 @@ def recognise(path: Path) -> ModelSpec:
 def _check_task(file: OnnxFile, sidecar: dict[str, Any], name: str) -> None:
     task = sidecar.get("task") or file.metadata.get("task", "detect")
     if task != "detect":
-        raise ModelFileError(f"{name} was made for the task '{task}'; supported is 'detect'.")
+        raise ModelFileError(
+            f"{name} was made for the task '{cut(task, 80)}'; supported is 'detect'."
+        )
 
 
 def _input_size(
@@ -149,7 +163,7 @@ def _labels(
                 f"{name} has {count} classes, but {len(labels)} labels are given. Write the right "
                 f"labels into {sidecar_path(Path(name)).name}."
             )
-        return tuple(labels)
+        return _checked(labels, name)
     if count is None:
         notes.append("The file doesn't say its classes; they are shown as numbers.")
         return ()
@@ -160,12 +174,31 @@ def _labels(
     return tuple(f"class_{i}" for i in range(count))
 
 
+def _checked(labels: list[str], name: str) -> tuple[str, ...]:
+    """Return labels as they are shown everywhere; raises ModelFileError."""
+    if len(labels) > MOST_LABELS:
+        raise ModelFileError(f"{name} has {len(labels)} labels; there may be {MOST_LABELS}.")
+    shown = [plain(label, LABEL_CHARS) for label in labels]
+    for number, label in enumerate(shown):
+        if label is None:
+            raise ModelFileError(
+                f"The label of class {number} in {name} is longer than {LABEL_CHARS} characters, "
+                f"or can't be printed. Write labels into {sidecar_path(Path(name)).name}."
+            )
+    return tuple(label for label in shown if label is not None)
+
+
 def _names(metadata: dict[str, str]) -> list[str] | None:
     """Read Ultralytics' names, a Python dict or list as text."""
     value = _literal(metadata.get("names", ""))
     if isinstance(value, dict) and set(value) == set(range(len(value))):
-        return [str(value[i]) for i in range(len(value))]
-    return [str(v) for v in value] if isinstance(value, list) else None
+        value = [value[i] for i in range(len(value))]
+    if not isinstance(value, list) or not all(isinstance(v, str | int | float) for v in value):
+        return None
+    try:
+        return [str(v) for v in value]
+    except ValueError:  # a number of more digits than Python writes
+        return None
 
 
 def _literal(text: str) -> object:

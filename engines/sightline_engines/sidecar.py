@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from sightline_engines.errors import ModelFileError
+from sightline_engines.texts import LABEL_CHARS, cut, plain
 from sightline_engines.types import ModelSpec
 
-_TEXT = ("name", "version", "task", "family", "precision", "licence", "source", "sha256")
-_READ_FROM_FILE = ("path", "static_batch")  # tolerated in a sidecar, but the file decides
+_TEXT = {  # and how long each may be
+    **dict.fromkeys(("name", "version", "task", "family", "sha256"), 200),
+    **{"precision": 20, "licence": 200, "source": 2000},
+}
+_CUT = ("licence", "source")  # where they are too long, as those in a model file are
+_LISTS = {"labels": LABEL_CHARS, "notes": 1000}
+_PRECISIONS = ("fp32", "fp16", "int8")
+_READ_FROM_FILE = ("path", "static_batch", "engine", "passport")  # tolerated in a sidecar, not read
 _KNOWN = frozenset(
     {*_TEXT, *_READ_FROM_FILE} | {"input_size_wh", "labels", "preprocess", "postprocess", "notes"}
 )
@@ -33,18 +40,35 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"The sidecar {path.name} can't be read: {error}.") from error
+        raise ModelFileError(
+            f"The sidecar {path.name} can't be read: {cut(str(error), 300)}."
+        ) from error
+    return checked_fields(data, f"The sidecar {path.name}")
+
+
+def checked_fields(data: object, called: str) -> dict[str, Any]:
+    """Return a sidecar's fields, texts on one line; `called` is what to call it in messages.
+
+    Raises ModelFileError naming the field that is wrong.
+    """
     if not isinstance(data, dict):
-        raise ModelFileError(f"The sidecar {path.name} must hold one JSON object.")
+        raise ModelFileError(f"{called} must hold one JSON object.")
     unknown = sorted(set(data) - _KNOWN)
     if unknown:
         raise ModelFileError(
-            f"The sidecar {path.name} has unknown fields {', '.join(unknown)}; "
+            f"{called} has unknown fields {cut(', '.join(unknown), 300)}; "
             f"known are {', '.join(sorted(_KNOWN))}."
         )
-    for name, wrong in _wrong_fields(data):
-        raise ModelFileError(f"The sidecar {path.name}: {name} must be {wrong}.")
-    return data
+    fields = data | _mended(data)
+    for field, wrong in _wrong_fields(fields):
+        raise ModelFileError(f"{called}: {field} must be {wrong}.")
+    fields |= {name: plain(fields[name], most) for name, most in _TEXT.items() if name in fields}
+    fields |= {
+        name: [plain(text, most) for text in fields[name]]
+        for name, most in _LISTS.items()
+        if name in fields
+    }
+    return fields
 
 
 def write_sidecar(spec: ModelSpec) -> Path:
@@ -59,13 +83,28 @@ def write_sidecar(spec: ModelSpec) -> Path:
     return target
 
 
+def _mended(data: dict[str, Any]) -> dict[str, str]:
+    """Return the fields that are no reason to refuse a model, as they should have been."""
+    texts = {name: value for name, value in data.items() if isinstance(value, str)}
+    mended = {name: cut(texts[name], _TEXT[name]) for name in _CUT if name in texts}
+    if "precision" in texts:
+        mended["precision"] = texts["precision"].lower()
+    return mended
+
+
 def _wrong_fields(data: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (field, what it must be) for each field of a wrong type."""
-    wrong = [(n, "text") for n in _TEXT if n in data and not isinstance(data[n], str)]
-    for name in ("labels", "notes"):
+    wrong = [
+        (name, f"text, printable and of {most} characters at most")
+        for name, most in _TEXT.items()
+        if name in data and not _is_text(data[name], most)
+    ]
+    for name, most in _LISTS.items():
         value = data.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            wrong.append((name, "a list of texts"))
+        if not isinstance(value, list) or not all(_is_text(v, most) for v in value):
+            wrong.append((name, f"a list of texts, printable and of {most} characters at most"))
+    if data.get("precision", "fp32") not in _PRECISIONS:
+        wrong.append(("precision", f"one of {', '.join(_PRECISIONS)}"))
     size = data.get("input_size_wh", [1, 1])
     if not isinstance(size, list) or len(size) != 2 or not all(_is_side(v) for v in size):
         wrong.append(("input_size_wh", "[width, height] in pixels, 1 to 8192"))
@@ -76,6 +115,10 @@ def _wrong_fields(data: dict[str, Any]) -> list[tuple[str, str]]:
             continue
         wrong += [(f"{name}.{k}", rules[k][1]) for k, v in value.items() if not rules[k][0](v)]
     return wrong
+
+
+def _is_text(value: object, most: int) -> bool:
+    return isinstance(value, str) and plain(value, most) is not None
 
 
 def _is_side(value: object) -> bool:

@@ -14,9 +14,34 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_engines.passport import Passport
+
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) BGR
 Tensor: TypeAlias = NDArray[np.uint8]  # (N, h, w, 3) BGR, letterboxed; engines normalise
 RawOutput: TypeAlias = tuple[NDArray[np.float32], ...]  # as the model returns it, first axis N
+
+
+class Format(StrEnum):
+    """What a model file is; its suffix says it."""
+
+    TORCH = "pt"  # a pickle: converted, never run
+    ONNX = "onnx"
+    OPENVINO = "openvino"  # model.xml with its weights in model.bin beside it
+    TENSORRT = "tensorrt"  # a plan: runs only where it was built
+
+
+_SUFFIXES = {
+    ".pt": Format.TORCH,
+    ".pth": Format.TORCH,
+    ".onnx": Format.ONNX,
+    ".xml": Format.OPENVINO,
+    ".plan": Format.TENSORRT,
+}
+
+
+def format_of(path: Path) -> Format | None:
+    """Return what a file's name says it is, None for a name that says nothing."""
+    return _SUFFIXES.get(path.suffix.lower())
 
 
 class Family(StrEnum):
@@ -196,7 +221,11 @@ class Postprocess:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything needed to run a model file; written beside it as a sidecar."""
+    """Everything needed to run a model file; written beside it as a sidecar.
+
+    The normalisation of `preprocess` is put in front of ONNX and OpenVINO files when they load;
+    a TensorRT plan has it inside: its input is uint8 (N, h, w, 3) BGR.
+    """
 
     name: str
     path: Path
@@ -213,6 +242,13 @@ class ModelSpec:
     source: str = ""
     sha256: str = ""
     notes: tuple[str, ...] = ()  # what the file didn't say and was assumed, for a person to read
+    engine: str = ""  # what it was promoted to run on; empty: what the server is set to
+    passport: Passport | None = None  # of a TensorRT plan
+
+    @property
+    def format(self) -> Format:
+        """What kind of file it is; ONNX where the name doesn't say."""
+        return format_of(self.path) or Format.ONNX
 
 
 class Engine(Protocol):

@@ -5,7 +5,7 @@ messages (JSON) to change settings; the server answers in text.
 
     client → server   frame (binary)   16-byte header, then the encoded picture
                       settings         {"type": "settings", "conf": 0.4, …}
-    server → client   hello            once, on open
+    server → client   hello            on open, and whenever another model or engine answers
                       settings         the settings now in force
                       result           the answer to one frame
                       dropped          a frame that was not run, and why
@@ -18,6 +18,9 @@ keeps at most `credits` frames without an end. The header, in network byte order
 
 `captured_us` is the client's clock and is only echoed. `age_ms` is how old the frame was
 when it was sent, so that the server's deadline counts from capture with no common clock.
+
+Frames that are under way when a further `hello` comes get their ends all the same, perhaps from
+what answered before: each result names its model and its classes.
 
 `hello` names the stream by 24 random hex digits. A frame's id is these and its `seq` as eight
 more: the server's log and traces know it by that name (docs/tracing.md).
@@ -70,7 +73,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The server's first message: what serves, and the limits of the stream."""
+    """The server's first message, sent again when that changes: what serves, and the limits."""
 
     model: ServedModel
     labels: tuple[str, ...]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 
+from sightline_engines.runtimes import import_onnxruntime
 from sightline_training.boxes import Array, decode, suppress
 from sightline_training.letterbox import letterbox, to_tensor
 from sightline_training.samples import Picture
@@ -19,7 +20,8 @@ Detector = Callable[[Picture], Array]
 FLOOR = 0.001
 
 
-def _session(path: Path) -> ort.InferenceSession:
+def _session(path: Path) -> Any:
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 2

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from sightline_engines.runtimes import import_openvino
 from sightline_training.boxes import Array, iou
 from sightline_training.detectors import Detector, settle
 from sightline_training.samples import Sample
@@ -151,8 +152,7 @@ def count_matches(
 
 def speed(path: Path, threads: int = 2, rounds: int = 200) -> float:
     """Measure pictures a second, one at a time, through OpenVINO at its default precision."""
-    import openvino
-
+    openvino = import_openvino()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()

@@ -42,6 +42,16 @@ def test_it_draws_in_place_and_returns_the_same_picture() -> None:
     assert not image[100:190, 80:180].any()  # and nothing inside
 
 
+@pytest.mark.parametrize(
+    ("size", "width"), [((320, 240), 3), ((640, 480), 3), ((1280, 720), 3), ((3840, 2160), 9)]
+)
+def test_lines_grow_with_the_picture(size: tuple[int, int], width: int) -> None:
+    image = black(*size)
+    draw_detections(image, some((size[0] / 4, size[1] / 4, size[0] / 2, size[1] / 2)), LABELS)
+    across = image[size[1] * 3 // 8, : size[0] * 3 // 8].any(axis=1)
+    assert abs(int(across.sum()) - width) <= 1
+
+
 @pytest.mark.parametrize("size", [(1, 1), (8, 6), (64, 48), (300, 20), (20, 300), (3000, 2000)])
 @pytest.mark.parametrize("class_id", [0, 1, 2, 99])
 def test_any_picture_size_and_label_can_be_drawn(size: tuple[int, int], class_id: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from sightline_engines.graph import INPUT_NAME, uint8_graph
 from sightline_engines.recognise import recognise
@@ -34,6 +35,26 @@ def test_the_network_is_given_its_own_layout_order_and_scale(
     expected = ordered.transpose(0, 3, 1, 2).astype(np.float32) * scale
     np.testing.assert_allclose(seen, expected, rtol=1e-3 if kind == "float16" else 1e-6)
     engine.close()
+
+
+@pytest.mark.parametrize("color", ["bgr", "rgb"])
+def test_with_the_cast_first_a_network_is_given_the_same(
+    tmp_path: Path, color: Literal["bgr", "rgb"]
+) -> None:
+    spec = recognise(probe_model(tmp_path / "probe.onnx", size_wh=SIZE))
+    spec = replace(spec, preprocess=Preprocess(color=color, scale=1 / 255))
+    tensor = np.random.default_rng(0).integers(0, 256, (1, 24, 64, 3), np.uint8)
+    graphs = uint8_graph(spec), uint8_graph(spec, cast_first=True)
+    seen: list[Any] = [
+        ReferenceEvaluator(onnx.load_model_from_string(graph)).run(None, {INPUT_NAME: tensor})
+        for graph in graphs
+    ]
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+    readers = [
+        [n.op_type for n in onnx.load_model_from_string(g).graph.node if INPUT_NAME in n.input]
+        for g in graphs
+    ]
+    assert readers == [["Transpose"], ["Cast"]]
 
 
 def test_the_new_graph_is_valid_onnx(tmp_path: Path) -> None:

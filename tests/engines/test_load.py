@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def test_every_choice_says_why(spec: ModelSpec) -> None:
         ("onnxruntime", "cuda"),
         ("openvino", "cpu"),
         ("onnxruntime", "cpu"),
+        ("tensorrt", "cuda"),
     ]
     assert all(choice.why.endswith(".") for choice in choices)
 
@@ -100,8 +101,55 @@ def test_openvino_on_a_gpu_is_refused_with_what_to_choose(spec: ModelSpec) -> No
 
 def test_an_unknown_engine_is_refused(spec: ModelSpec) -> None:
     name: Any = "torch"
-    with pytest.raises(ProviderError, match="known are auto, onnxruntime, openvino"):
+    with pytest.raises(ProviderError, match="known are auto, onnxruntime, openvino, tensorrt"):
         load_engine(spec, name)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "engine", "said"),
+    [
+        (".onnx", "tensorrt", "is ONNX; the engine tensorrt runs plans: convert it"),
+        (".xml", "onnxruntime", "can't run on onnxruntime: OpenVINO IR runs on OpenVINO alone"),
+        (".xml", "tensorrt", "can't run on tensorrt"),
+        (".plan", "openvino", "can't run on openvino: a plan runs on TensorRT alone"),
+        (".plan", "onnxruntime", "can't run on onnxruntime"),
+        (".plan", "auto", "made elsewhere"),
+        (".plan", "tensorrt", "made elsewhere"),
+    ],
+)
+def test_a_format_runs_on_its_own_engine_alone(
+    spec: ModelSpec, suffix: str, engine: EngineName, said: str
+) -> None:
+    with pytest.raises(ProviderError, match=said):
+        load_engine(replace(spec, path=spec.path.with_suffix(suffix)), engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorrt", "onnxruntime"])
+def test_a_checkpoint_is_never_run(spec: ModelSpec, engine: EngineName) -> None:
+    with pytest.raises(ModelFileError, match="convert it to ONNX"):
+        load_engine(replace(spec, path=spec.path.with_suffix(".pt")), engine)
+
+
+def test_openvino_ir_is_refused_on_a_gpu(spec: ModelSpec) -> None:
+    with pytest.raises(ProviderError, match="OpenVINO runs on the CPU here"):
+        load_engine(replace(spec, path=spec.path.with_suffix(".xml")), device="cuda")
+
+
+def test_a_plan_is_loaded_on_the_gpu_that_was_asked_for(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Device | None] = []
+    engine = FakeEngine()
+
+    def load(spec: ModelSpec, device: Device | None = None) -> FakeEngine:
+        asked.append(device)
+        return engine
+
+    monkeypatch.setattr(loading, "load_tensorrt", load)
+    plan = replace(spec, path=spec.path.with_suffix(".plan"))
+    assert load_engine(plan) is engine
+    assert load_engine(plan, "tensorrt", device="cuda:1") is engine
+    assert asked == [None, Device("cuda", 1)]
 
 
 # --- machines that this one is not ---------------------------------------------------------
@@ -162,13 +210,14 @@ def test_no_runtime_at_all_is_an_error_with_the_reasons(
         load_engine(spec)
 
 
-def test_a_model_that_no_runtime_can_run_is_a_model_error(spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_model_that_no_runtime_can_run_is_a_model_error(spec: ModelSpec) -> None:
     model = onnx.load(spec.path)
-    model.graph.node[-1].op_type = "EfficientNMS_TRT"
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "raw")
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros((1, 5, 7), np.float32), "raw"))
     onnx.save(model, spec.path)
     for engine in ("auto", "onnxruntime", "openvino"):
         name: Any = engine
-        with pytest.raises(ModelFileError, match=r"can't run m\.onnx"):
+        with pytest.raises(ModelFileError, match=r"m\.onnx"):
             load_engine(spec, name, device="cpu")
 
 

@@ -260,6 +260,25 @@ def test_a_sidecar_that_was_written_reads_back_the_same(tmp_path: Path, family: 
         assert getattr(again, name) == getattr(spec, name)
 
 
+@pytest.mark.parametrize(
+    "names", ["{0: '\\ud800', 1: 'b'}", "['a\\0', 'b']", f"['a', '{'b' * 201}']"]
+)
+def test_labels_that_cannot_be_shown_are_refused(tmp_path: Path, names: str) -> None:
+    raw = random_raw("yolov8", 2)
+    path = constant_model(tmp_path / "m.onnx", raw, metadata=ULTRALYTICS | {"names": names})
+    with pytest.raises(ModelFileError, match=r"label of class \d in m.onnx"):
+        recognise(path)
+
+
+def test_what_metadata_says_is_made_fit_to_be_shown(tmp_path: Path) -> None:
+    said = ULTRALYTICS | {"names": "[' a\\n', 7]", "license": "a\0b", "description": "x" * 5000}
+    spec = recognise(constant_model(tmp_path / "m.onnx", random_raw("yolov8", 2), metadata=said))
+    assert (spec.labels, spec.licence, len(spec.source)) == (("a", "7"), "a?b", 2000)
+    huge = said | {"names": "[0x" + "f" * 5000 + ", 'b']"}
+    spec = recognise(constant_model(tmp_path / "n.onnx", random_raw("yolov8", 2), metadata=huge))
+    assert spec.labels == ("class_0", "class_1")
+
+
 def test_a_model_without_a_sidecar_has_an_empty_one(tmp_path: Path) -> None:
     assert read_sidecar(tmp_path / "none.json") == {}
 
@@ -269,7 +288,7 @@ def test_a_model_without_a_sidecar_has_an_empty_one(tmp_path: Path) -> None:
     [
         ("", "can't be read"),
         ("[]", "one JSON object"),
-        ('{"colour": 1}', "unknown fields colour; known are family"),
+        ('{"colour": 1}', "unknown fields colour; known are engine, family"),
         ('{"labels": "person"}', "labels must be a list of texts"),
         ('{"input_size_wh": [0, 64]}', "input_size_wh must be"),
         ('{"name": 7}', "name must be text"),
@@ -283,6 +302,14 @@ def test_a_model_without_a_sidecar_has_an_empty_one(tmp_path: Path) -> None:
         ('{"sha256": "00"}', "another file"),
         ('{"labels": ["one"]}', "2 classes, but 1 labels"),
         ('{"input_size_wh": [128, 128]}', "the file is fixed at"),
+        ('{"labels": ["\\ud800", "b"]}', "labels must be a list of texts"),
+        ('{"labels": ["\\u0000", "b"]}', "labels must be a list of texts"),
+        ('{"labels": ["a", "\\u202eb"]}', "labels must be a list of texts"),
+        (f'{{"labels": ["a", "{"b" * 201}"]}}', "labels must be a list of texts"),
+        ('{"notes": ["\\ud800"]}', "notes must be a list of texts"),
+        ('{"version": "\\ud800"}', "version must be text"),
+        ('{"precision": "fp8"}', "precision must be one of fp32, fp16, int8"),
+        ('{"\\ud800": 1}', "unknown fields [?];"),
     ],
 )
 def test_a_wrong_sidecar_is_refused_by_its_field(tmp_path: Path, text: str, says: str) -> None:
@@ -290,6 +317,16 @@ def test_a_wrong_sidecar_is_refused_by_its_field(tmp_path: Path, text: str, says
     sidecar_path(path).write_text(text)
     with pytest.raises(ModelFileError, match=says):
         recognise(path)
+
+
+def test_what_a_sidecar_says_at_too_great_length_is_cut(tmp_path: Path) -> None:
+    path = constant_model(tmp_path / "m.onnx", random_raw("yolov8", 2))
+    said = {"licence": "x" * 201, "source": "y" * 2001, "precision": "FP16", "notes": ["a\u00adb"]}
+    sidecar_path(path).write_text(json.dumps(said))
+    spec = recognise(path)
+    assert (spec.licence, spec.source) == ("x" * 200, "y" * 2000)
+    assert spec.precision == "fp16"
+    assert spec.notes[-1] == "ab"
 
 
 @pytest.mark.parametrize(
