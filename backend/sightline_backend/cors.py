@@ -11,8 +11,8 @@ from sightline_backend.origins import origin_allowed
 from sightline_backend.settings import Settings
 
 _PREFLIGHT = {
-    "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "content-type",
+    "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+    "access-control-allow-headers": "authorization, content-type",
     "access-control-max-age": "600",
 }
 

@@ -22,6 +22,9 @@ from sightline_backend.settings import Settings
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 DRAIN_S = 2.0  # for the rest of an upload that is refused
 FORM_BYTES = 64 * 2**10  # what the multipart form adds to its file
+LEAST_BYTES_PER_S = 2**20  # at which a model or a data set has to arrive
+LARGE_AT_ONCE = 4  # models and data sets, which take minutes, apart from pictures, which don't
+_LARGE = frozenset({"/api/models", "/api/datasets"})
 
 
 class MethodGate:
@@ -50,7 +53,7 @@ class UploadGate:
         self._app = app
         self._settings = settings
         self._refused = refused
-        self._in_hand = 0
+        self._in_hand = {False: 0, True: 0}  # of pictures, of models and data sets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with a counted body; 413, 408 or 503 is the answer to some."""
@@ -58,17 +61,18 @@ class UploadGate:
             await self._app(scope, receive, send)
             return
         body = _Body(scope, receive, send, self._settings)
-        if self._in_hand >= self._settings.max_uploads:
+        large = scope["path"] in _LARGE
+        if self._in_hand[large] >= (LARGE_AT_ONCE if large else self._settings.max_uploads):
             self._refused("uploads")
             message = "As many uploads as are taken at once are in hand; try again in a moment."
             response = error_response(503, "busy", message, retry_after_s=1)
             await response(scope, body.receive, body.send)
             return
-        self._in_hand += 1
+        self._in_hand[large] += 1
         try:
             await self._app(scope, body.receive, body.send)
         finally:
-            self._in_hand -= 1
+            self._in_hand[large] -= 1
 
 
 class _Body:
@@ -77,10 +81,12 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
         self._receive = receive
         self._send = send
-        self._upload_bytes = settings.max_upload_bytes
-        self._most = settings.max_upload_bytes + FORM_BYTES
+        self._upload_bytes = _most_bytes(scope["path"], settings)
+        self._most = self._upload_bytes + FORM_BYTES
         self._timeout_s = settings.upload_timeout_s
-        self._until_s = time.monotonic() + settings.upload_timeout_s
+        if self._upload_bytes > settings.max_upload_bytes:
+            self._timeout_s += self._upload_bytes // LEAST_BYTES_PER_S
+        self._until_s = time.monotonic() + self._timeout_s
         self._announced = int(Headers(scope=scope).get("content-length", 0))  # uvicorn saw to it
         self._arrived = 0
         self._complete = False
@@ -126,6 +132,16 @@ class _Body:
         self._arrived += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         return message
+
+
+def _most_bytes(path: str, settings: Settings) -> int:
+    """Return how large a body may be: models and data sets go to the disk as they arrive."""
+    match path:
+        case "/api/models":
+            return settings.max_model_bytes
+        case "/api/datasets":
+            return settings.max_dataset_bytes
+    return settings.max_upload_bytes
 
 
 def _has_body(headers: Headers) -> bool:

@@ -7,6 +7,7 @@ compares the page's Origin with its own host. Programs that are no browsers send
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -26,6 +27,23 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
     if page is None or server is None:
         return False
     return page == server or (page in _LOOPBACK and server in _LOOPBACK)
+
+
+def host_is_certain(host: str | None) -> bool:
+    """Tell whether no stranger's page can have this Host header.
+
+    A name with a dot may be a stranger's, made to point here once his page was loaded (DNS
+    rebinding), and that page is then of the same host. Addresses and names of the local network
+    can't be.
+    """
+    name = _hostname(f"//{host or ''}")
+    if name is None:
+        return False
+    try:
+        ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(".local")
+    return True
 
 
 def _hostname(url: str) -> str | None:

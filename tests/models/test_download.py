@@ -110,6 +110,12 @@ def test_a_file_with_another_hash_is_deleted_and_both_hashes_are_named(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_that_came_is_not_said_to_be_kept(tmp_path: Path) -> None:
+    one_try = replace(HASTY, attempts=1)
+    with pytest.raises(DownloadError, match=r"try again\.$"):
+        fetched(Script(CONTENT, [file_server.first(0)]), tmp_path / "file.onnx", one_try)
+
+
 def test_the_next_call_goes_on_where_one_was_given_up(tmp_path: Path) -> None:
     one_try = replace(HASTY, attempts=1)
     tiny = Script(CONTENT, [file_server.first(60_000)])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sightline_backend.errors import NameTakenError
 from sightline_backend.models.catalogue import CATALOGUE, CatalogueModel, catalogue_model
 from sightline_backend.models.download import DownloadError
 from sightline_backend.models.fetch import fetch
 from sightline_backend.models.names import check_name
-from sightline_backend.models.store import ModelStore
+from sightline_backend.store.models import ModelStore
 from sightline_engines.assets import shipped_model
 from sightline_engines.errors import ModelFileError
 from tests.models import file_server
@@ -38,7 +39,7 @@ def test_a_taken_name_is_refused_before_the_download(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     store.add(shipped_model(), "some-model")
     script = Script(content, [file_server.whole])
-    with serving(script) as url, pytest.raises(ModelFileError, match="already"):
+    with serving(script) as url, pytest.raises(NameTakenError, match="already"):
         fetch(entry(url, content), store, lambda *_: None)
     assert script.asked == []
 

@@ -83,10 +83,11 @@ def _fetch_all(
         except (httpx.TransportError, _TryAgainError) as error:
             fruitless = 0 if _size(part) >= had + _WORTH_BYTES else fruitless + 1
             if fruitless >= patience.attempts:
+                came = _size(part)
+                kept = f"; the {came:,} bytes that came are kept" if came else ""
                 raise DownloadError(
                     f"{wanted.url} could not be fetched: {_reason(error)} "
-                    f"({patience.attempts} attempts). Check the connection and try again; "
-                    f"the {_size(part):,} bytes that came are kept."
+                    f"({patience.attempts} attempts). Check the connection and try again{kept}."
                 ) from error
             time.sleep(min(patience.backoff_s * 2**fruitless, 8.0))
 

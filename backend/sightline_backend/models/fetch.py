@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sightline_backend.models.catalogue import CatalogueModel
 from sightline_backend.models.download import Patience, Progress, Wanted, download
-from sightline_backend.models.store import ModelStore
+from sightline_backend.store.models import ModelStore
 from sightline_engines.types import ModelSpec
 
 
@@ -13,7 +13,7 @@ def fetch(
 ) -> ModelSpec:
     """Download, check and add a model; blocks.
 
-    Raises DownloadError, or ModelFileError when the name is taken.
+    Raises DownloadError, NameTakenError, or ModelFileError for what is no model.
     """
     store.refuse_taken(entry.name)
     file = store.folder / ".partial" / f"{entry.name}.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ from sightline_engines.recognise import recognise
 from sightline_engines.sidecar import sidecar_path
 from sightline_engines.types import ModelSpec
 
+_MOST = 256  # files that are remembered: each upload has a path of its own
 _Stamp: TypeAlias = tuple[int, int] | None  # mtime in ns and bytes; None: there is no such file
 
 
@@ -30,10 +32,21 @@ class RecognisedFiles:
             found = known[1]
         else:
             found = _recognised(path)
-            self._known[path] = stamps, found  # the stamps from before: a late change shows
+            self._keep(path, (stamps, found))  # the stamps from before: a late change shows
         if isinstance(found, str):
             raise ModelFileError(found)
         return found
+
+    def know(self, path: Path, spec: ModelSpec) -> None:
+        """Take over what another process found a file to be."""
+        self._keep(path, ((_stamp(path), _stamp(sidecar_path(path))), spec))
+
+    def _keep(self, path: Path, found: tuple[tuple[_Stamp, _Stamp], ModelSpec | str]) -> None:
+        """Remember it, and forget what was found first of too many."""
+        self._known[path] = found
+        while len(self._known) > _MOST:
+            with suppress(RuntimeError, KeyError):  # another thread is at it
+                del self._known[next(iter(self._known))]
 
 
 def _recognised(path: Path) -> ModelSpec | str:

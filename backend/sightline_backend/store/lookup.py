@@ -1,0 +1,143 @@
+"""What serves under each name: as the database says it, checked against the files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy import select
+
+from sightline_backend.errors import StoreError
+from sightline_backend.models.names import check_name
+from sightline_backend.store.adding import Adding, Words
+from sightline_backend.store.changes import taken
+from sightline_backend.store.database import Database
+from sightline_backend.store.records import BrokenModel
+from sightline_backend.store.rows import Records, active_rows
+from sightline_backend.store.scan import Scan, old_layout
+from sightline_backend.store.seen import SeenFiles
+from sightline_backend.store.shipped import known_shipped, register_shipped
+from sightline_backend.store.tables import ArtefactRow, ModelRow, VersionRow
+from sightline_engines.assets import SHIPPED_NAME, shipped_model
+from sightline_engines.errors import ModelFileError
+from sightline_engines.types import ModelSpec
+
+
+@dataclass(slots=True, eq=False)
+class SetUp:
+    """Readies the store at its first use in a process; several processes may do so at once."""
+
+    database: Database
+    records: Records
+    adding: Adding
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _done: bool = False
+
+    def once(self) -> None:
+        """Scan for a database that is new, and see to the shipped model's rows."""
+        with self._lock:
+            if self._done:
+                return
+            self.database.open()
+            if not self.database.is_read_only:
+                known = known_shipped(self.database)
+                if not known:
+                    self.scan().store()
+                with suppress(ModelFileError):  # an install that lacks it; `Lookup` says so
+                    spec = self.records.recognised.spec(shipped_model())
+                    if known != spec.sha256:
+                        register_shipped(self.database, spec)
+            self._done = True
+
+    def scan(self) -> Scan:
+        """Return a scan that is about to begin."""
+        return Scan(self.database, self.records.files, self._add)
+
+    def _add(self, path: Path, name: str) -> None:
+        with self.database.reading() as session:
+            asked = select(ModelRow.name).where(ModelRow.folded == name.casefold())
+            there = session.scalar(asked)
+        if there is not None or name.casefold() == SHIPPED_NAME.casefold():
+            raise taken(there or SHIPPED_NAME)
+        self.adding.file(path, Words(origin="scan"), name=name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookup:
+    """Says what serves; the shipped model does whatever state folder and database are in."""
+
+    database: Database
+    records: Records
+    set_up: SetUp
+    seen: SeenFiles = field(default_factory=SeenFiles)
+
+    def all(self) -> Sequence[ModelSpec | BrokenModel]:
+        """Return what serves under each name, or why it can't, the shipped model first."""
+        found: list[ModelSpec | BrokenModel] = []
+        try:
+            found.extend(self._active())
+        except StoreError as error:
+            found.append(BrokenModel("models", error.message))
+        if not any(one.name == SHIPPED_NAME for one in found):
+            found.insert(0, self._shipped())
+        return found
+
+    def one(self, name: str) -> ModelSpec | BrokenModel | None:
+        """Return what serves under a name, None for an unknown one; raises StoreError."""
+        try:
+            found = next(iter(self._active(name)), None)
+        except StoreError:
+            if name != SHIPPED_NAME:
+                raise
+            found = None
+        return self._shipped() if found is None and name == SHIPPED_NAME else found
+
+    def left_over(self) -> Sequence[BrokenModel]:
+        """Return the models of an older release that could not be taken over, and why."""
+        return [self._left_over(file) for file in old_layout(self.records.files.folder)]
+
+    def _active(self, name: str | None = None) -> Sequence[ModelSpec | BrokenModel]:
+        """Ask the database once, for one name or all."""
+        if not self.database.exists or (name is not None and not _is_name(name)):
+            return []
+        self.set_up.once()
+        asked = active_rows() if name is None else active_rows().where(ModelRow.name == name)
+        with self.database.reading() as session:
+            return [
+                self._checked((artefact, version, model), engine or "")
+                for artefact, version, model, engine in session.execute(asked)
+            ]
+
+    def _checked(
+        self, row: tuple[ArtefactRow, VersionRow, ModelRow], engine: str
+    ) -> ModelSpec | BrokenModel:
+        try:
+            spec = self.records.spec(row, engine)
+        except ModelFileError as error:
+            return BrokenModel(row[2].name, error.message)
+        problem = self.seen.problem(spec)
+        return BrokenModel(spec.name, problem) if problem else spec
+
+    def _shipped(self) -> ModelSpec | BrokenModel:
+        try:
+            return replace(self.records.recognised.spec(shipped_model()), version="1")
+        except ModelFileError as error:
+            return BrokenModel(SHIPPED_NAME, error.message)
+
+    def _left_over(self, file: Path) -> BrokenModel:
+        try:
+            self.records.recognised.spec(file)
+        except ModelFileError as error:
+            return BrokenModel(file.stem, error.message)
+        return BrokenModel(file.stem, f"{file} is not in the store yet: sightline models scan")
+
+
+def _is_name(text: str) -> bool:
+    try:
+        check_name(text)
+    except ModelFileError:
+        return False
+    return True
