@@ -25,17 +25,18 @@ class Load:
 
     capacity_fps: float
     reserved_fps: float
+    elsewhere: float = 0.0  # the part of the device that other models' streams are sure of, 0..1
 
 
 def admit(wish: RateWish, load: Load) -> float | None:
     """Return the rate that a stream is promised, None for a share of what is left.
 
     A stream that asks for more than there is gets what is left, if it can use as little.
-    Raises Refused, which says what is left. A first stream that names no rate is always let
-    in: on a machine too slow for it, late boxes are better than none.
+    Raises Refused, which says what is left. A model's first stream that names no rate is always
+    let in: on a machine too slow for it, late boxes are better than none.
     """
-    left = PROMISABLE * load.capacity_fps - load.reserved_fps
-    left = max(0.0, math.floor(left * 10) / 10)
+    left = (PROMISABLE - load.elsewhere) * load.capacity_fps - load.reserved_fps
+    left = max(0.0, math.floor(left * 10 + 1e-6) / 10)  # sums of parts are off by the last digit
     if wish.fps is None:
         if not load.reserved_fps or left >= LEAST_FPS:
             return None
@@ -48,6 +49,8 @@ def admit(wish: RateWish, load: Load) -> float | None:
 
 def _no_room(wish: RateWish, load: Load, left: float) -> str:
     sustained = f"This engine sustains {load.capacity_fps:.3g} frames a second"
+    if load.elsewhere > 0:
+        sustained += " while no other model has work"
     if wish.fps is not None and left >= LEAST_FPS:
         return (
             f"{sustained}; {left:g} of them are free, not {wish.fps:g}. Ask for fps={left:g}, "

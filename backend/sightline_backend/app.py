@@ -6,40 +6,47 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
+import structlog
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware import Middleware
 
 from sightline_backend.access import AccessLog
-from sightline_backend.batcher import Batcher, BatchLimits
+from sightline_backend.assembly import assemble
 from sightline_backend.cors import SameHostCors
+from sightline_backend.datasets import mend_datasets
+from sightline_backend.errors import StoreError
 from sightline_backend.gate import MethodGate, UploadGate
-from sightline_backend.gauges import PoolGauges
 from sightline_backend.handlers import add_error_handlers
+from sightline_backend.jobs.supervisor import Supervisor
 from sightline_backend.loop_lag import watch_loop
-from sightline_backend.models.store import ModelStore
-from sightline_backend.pool import EnginePool, MakeBatcher, Models
-from sightline_backend.reader import Reader
-from sightline_backend.routes import detect, health, live, metrics, models, monitor
-from sightline_backend.scrape import Scrape
+from sightline_backend.routes import (
+    benchmark,
+    datasets,
+    detect,
+    health,
+    jobs,
+    live,
+    metrics,
+    models,
+    monitor,
+    promote,
+)
 from sightline_backend.service import Service
-from sightline_backend.sessions import Sessions
+from sightline_backend.serving.loading import Models
+from sightline_backend.serving.standing import standings
 from sightline_backend.settings import Settings
-from sightline_backend.telemetry import Telemetry
-from sightline_backend.tracing.tracer import Tracer
-from sightline_backend.uploads import Uploads
+from sightline_backend.store.store import Store
 from sightline_backend.version import VERSION
-from sightline_backend.workers.choice import LoadEngine, runners
-from sightline_engines.picture import PictureLimits
+from sightline_backend.workers.choice import LoadEngine
 from sightline_monitoring.buckets import HTTP_BUCKETS_S, LATENCY_BUCKETS_S
-from sightline_monitoring.engine_processes import EngineProcessCollector
 from sightline_monitoring.history import keep
-from sightline_monitoring.host import HostCollector
-from sightline_monitoring.memory_limit import MemoryLimitCollector
 from sightline_monitoring.metrics import Metrics
 
-SLOW_FRAME_PIXELS = 2_100_000  # full HD: of a live frame that isn't a JPEG
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+STANDINGS_EVERY_S = 30.0
 
 _ABOUT = """
 Pictures and live video in, boxes out.
@@ -65,7 +72,7 @@ def create_app(
     Tests pass `models` and `load` of their own in place of the store and the engines; engines
     so loaded run in threads of this process.
     """
-    service = _service(settings, models, load)
+    service = assemble(settings, models, load)
     metrics_ = service.telemetry.metrics
     app = FastAPIOffline(
         title="Sightline",
@@ -87,45 +94,23 @@ def create_app(
     return app
 
 
-def _service(settings: Settings, models: Models | None, load: LoadEngine | None) -> Service:
-    telemetry = Telemetry(Metrics(VERSION))
-    pool = EnginePool(
-        models or ModelStore(settings.models_dir),
-        _batchers(settings, load, telemetry),
-        settings.model,
-        settings.preload,
-        settings.max_models,
-    )
-    uploads = Uploads()
-    gauges = PoolGauges(pool, uploads, telemetry.metrics)
-    for collector in (
-        HostCollector(settings.models_dir),
-        MemoryLimitCollector(),
-        EngineProcessCollector(lambda: gauges.pids),
-    ):
-        telemetry.metrics.add(collector)
-    return Service(
-        settings=settings,
-        pool=pool,
-        sessions=Sessions(settings.max_streams),
-        telemetry=telemetry,
-        uploads=uploads,
-        gauges=gauges,
-        scrape=Scrape(telemetry.metrics.registry, Reader()),
-        tracer=Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None,
-    )
-
-
 @asynccontextmanager
 async def _life(service: Service) -> AsyncIterator[None]:
     """Load the models and watch over them until the server stops."""
     metrics = service.telemetry.metrics
     # The tracer closes last: what the pool's last frames leave is sent, too.
-    async with service.tracer or nullcontext(), service.pool:
+    async with (
+        service.tracer or nullcontext(),
+        _begun(service.jobs),
+        service.pool,
+        service.serving,
+    ):
         watches = [
             asyncio.create_task(watch_loop(metrics.loop_lag.observe)),
             asyncio.create_task(service.gauges.watch()),
             asyncio.create_task(keep(service.history, metrics.registry, service.reader.run)),
+            asyncio.create_task(_watch_standings(service)),
+            asyncio.create_task(_mend(service.store)),
         ]
         yield
         await service.sessions.stop(service.settings.shutdown_timeout_s)
@@ -133,26 +118,53 @@ async def _life(service: Service) -> AsyncIterator[None]:
             watch.cancel()
         await asyncio.wait(watches)
         service.reader.close()
+    await asyncio.to_thread(service.store.close)
 
 
-def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry) -> MakeBatcher:
-    limits = BatchLimits(
-        deadline_s=settings.deadline_ms / 1e3,
-        max_batch=settings.max_batch,
-        max_streams=settings.max_streams,
-        max_uploads=settings.max_uploads,
-        picture=PictureLimits(
-            max_bytes=settings.max_frame_bytes,
-            max_pixels=settings.max_frame_pixels,
-            max_slow_pixels=min(settings.max_frame_pixels, SLOW_FRAME_PIXELS),
-            max_scans=settings.max_frame_scans,
-        ),
-    )
-    return lambda spec: Batcher(runners(spec, settings, limits.picture, load), limits, telemetry)
+@asynccontextmanager
+async def _begun(jobs: Supervisor) -> AsyncIterator[None]:
+    """Take jobs until the server stops; what serves doesn't wait for a store that can't be used."""
+    try:
+        await jobs.__aenter__()
+    except StoreError as error:
+        log.warning("no jobs can be run", reason=error.message)
+        yield
+        return
+    try:
+        yield
+    finally:
+        await jobs.__aexit__()
+
+
+async def _mend(store: Store) -> None:
+    """Mend the data sets; a store that can't be used is told of elsewhere."""
+    try:
+        await asyncio.to_thread(mend_datasets, store)
+    except StoreError:
+        pass
+    except Exception:  # the outermost loop: it is nobody's to wait for
+        log.exception("the data sets can't be mended")
+
+
+async def _watch_standings(service: Service) -> None:
+    """Tell the metrics again and again what is known of the models that serve."""
+    while True:
+        served = [batcher.served for batcher in service.pool.running]
+        try:
+            known = await asyncio.to_thread(standings, service.store, served)
+        except StoreError as error:
+            log.warning("what serves can't be looked up", reason=error.message)
+        except Exception:  # the outermost loop: old figures for ever would be worse than none
+            log.exception("what serves can't be looked up")
+        else:
+            lifecycle = service.telemetry.metrics.lifecycle
+            lifecycle.promoted(known.accuracy, known.loss, known.slowdown)
+        await asyncio.sleep(STANDINGS_EVERY_S)
 
 
 def _add_routes(app: FastAPI) -> None:
-    for module in (detect, live, models, health, monitor, metrics):
+    parts = (detect, live, models, promote, datasets, jobs, benchmark, health, monitor, metrics)
+    for module in parts:
         app.include_router(module.router)
     add_error_handlers(app)
 
@@ -160,7 +172,7 @@ def _add_routes(app: FastAPI) -> None:
 def _add_http_metrics(app: FastAPI, metrics_: Metrics) -> None:
     instrumentator = Instrumentator(
         should_group_status_codes=False,  # 503 is a refusal and 500 a failure
-        excluded_handlers=["/metrics", "/health", "/api/monitor"],
+        excluded_handlers=["/metrics", "/health", "/api/monitor", "/api/jobs/.*events"],
         registry=metrics_.registry,
     )
     instrumentator.instrument(

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -19,16 +19,17 @@ from sightline_backend.admission import RETRY_AFTER_S, Load, RateWish, admit
 from sightline_backend.batch import Failed, NotRun, Outcome, Work
 from sightline_backend.batch_times import BatchTimes
 from sightline_backend.errors import Refused
-from sightline_backend.lane import Lane, Observer, Pending, Shared
+from sightline_backend.lane import Lane, Observer, Pending, Shared, Tap
 from sightline_backend.scheduler import Scheduler
+from sightline_backend.serving.background import Untold
+from sightline_backend.serving.turns import Machine, Turns
 from sightline_backend.slot import PROMISED
-from sightline_backend.workers.runner import Runner
+from sightline_backend.workers.runner import LONGEST_LOAD_S, Runner
 from sightline_engines.errors import EngineError
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import ModelSpec, ServedModel
 
 DEADLINE_RUNS = 2.5  # a frame waits for one run at most, has its own, and travels
-LOAD_S = 1800.0  # a first load; TensorRT may build for minutes
 RELOAD_S, RELOAD_TIMES = 60.0, 3.0  # a restart gets the longer: this, or times the first load
 LAST_BATCH_S = 5.0  # for the batches in hand when the model is closed
 
@@ -71,9 +72,20 @@ class Batcher:
     All methods are for the event loop's thread.
     """
 
-    def __init__(self, runners: Sequence[Runner], limits: BatchLimits, observer: Observer) -> None:
-        """`runners` are one or more of the same model."""
+    def __init__(
+        self,
+        runners: Sequence[Runner],
+        limits: BatchLimits,
+        observer: Observer,
+        machine: Machine | None = None,
+    ) -> None:
+        """`runners` are one or more of the same model; `machine` is shared with other models."""
+        self.replaced = False  # another engine serves this model's name now; streams move there
+        self.background = False  # yields to other models; set before it is entered
+        self.fallback: str | None = None  # why this file and not another; set before it is entered
         self._runners = runners
+        self._machine = machine or Machine(len(runners))
+        self._turns: Turns
         self._limits = limits
         self._observer = observer
         self._ids = itertools.count(1)
@@ -86,10 +98,12 @@ class Batcher:
 
     async def __aenter__(self) -> Self:
         """Load the engines, measure one, and begin to take frames; close them if that fails."""
+        if self.background:
+            self._observer = Untold()
         limits = self._limits
         started_s = time.monotonic()
         try:
-            async with asyncio.timeout(LOAD_S):
+            async with asyncio.timeout(LONGEST_LOAD_S):
                 # All at once: what one takes while the others rest is not what it will take.
                 starts = (runner.start(limits.max_batch) for runner in self._runners)
                 measured, *_ = await asyncio.gather(*starts)
@@ -99,7 +113,7 @@ class Batcher:
                 self._observer.model_load("failed")
             if isinstance(error, TimeoutError):
                 raise EngineError(
-                    f"{self.spec.name} took more than {LOAD_S:.0f} s to load."
+                    f"{self.spec.name} took more than {LONGEST_LOAD_S:.0f} s to load."
                 ) from error
             raise
         self._observer.model_load("loaded")
@@ -108,8 +122,16 @@ class Batcher:
         self._scheduler = Scheduler(
             times, limits.max_batch, limits.max_uploads, engines=len(self._runners)
         )
+        self._turns = self._machine.turns(self.served.device)
+        self._turns.join(self, self.spec.name)
         shared = Shared(
-            self._scheduler, self._observer, self._news, self._engines_changed, reload_s
+            self._scheduler,
+            self._observer,
+            self._news,
+            self._engines_changed,
+            reload_s,
+            self._turns,
+            self.background,
         )
         self._lanes = [Lane(runner, shared) for runner in self._runners]
         self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
@@ -123,6 +145,7 @@ class Batcher:
     ) -> None:
         """Give the running batches a moment, then close the engines; what waits ends as closing."""
         self._closing = True
+        self._turns.leave(self)
         self._end_all(NotRun("closing"))
         for lane in self._lanes:
             lane.stop()
@@ -141,7 +164,8 @@ class Batcher:
     @property
     def served(self) -> ServedModel:
         """What answers, for showing."""
-        return self._runners[0].served
+        served = self._runners[0].served
+        return served if self.fallback is None else replace(served, fallback=self.fallback)
 
     @property
     def trouble(self) -> str | None:
@@ -190,6 +214,24 @@ class Batcher:
         )
 
     @property
+    def promised_part(self) -> float:
+        """The part of its device that its streams are sure of, 0 to 1."""
+        if self.background or not self._scheduler.streams:
+            return 0.0
+        scheduler = self._scheduler
+        return scheduler.reserved_fps(time.monotonic()) / max(scheduler.capacity_fps, 1e-6)
+
+    @property
+    def promised_fps(self) -> float:
+        """The frames a second that its streams are sure of."""
+        return self._scheduler.promised_fps
+
+    def tap(self, tap: Tap | None) -> None:
+        """Have `tap` see every frame that ran, with its outcome; None: nobody."""
+        for lane in self._lanes:
+            lane.tap = tap
+
+    @property
     def idle(self) -> bool:
         """Whether no stream is open and nothing waits."""
         return self._scheduler.streams == 0 and self._scheduler.waiting == 0
@@ -204,9 +246,36 @@ class Batcher:
                 RETRY_AFTER_S,
                 "streams",
             )
-        load = Load(scheduler.capacity_fps, scheduler.reserved_fps(time.monotonic()))
-        stream = Stream(next(self._ids), admit(wish or RateWish(), load))
-        scheduler.open(stream.id, stream.fps)
+        coming_fps = self._turns.promised_before(self)
+        return self._opened(admit(wish or RateWish(), self._room(coming_fps)))
+
+    def take_over(self, wish: RateWish) -> Stream:
+        """Open a stream that another engine of this model had; it is never refused.
+
+        It keeps its rate where that can be promised here, else it shares what is left.
+        """
+        try:
+            return self._opened(admit(wish, self._room()))
+        except Refused:
+            return self._opened(None)
+
+    def renounce(self, stream: Stream) -> float | None:
+        """Set nothing aside for a stream that moves away; returns what it was promised."""
+        return self._scheduler.renounce(stream.id)
+
+    def _room(self, coming_fps: float = 0.0) -> Load:
+        """Return what can be promised here, other models' promises aside.
+
+        `coming_fps` is kept for streams that are still at the engine that this one replaced.
+        """
+        scheduler = self._scheduler
+        reserved_fps = scheduler.reserved_fps(time.monotonic()) + coming_fps
+        elsewhere = self._turns.promised_elsewhere(self)
+        return Load(scheduler.capacity_fps, reserved_fps, elsewhere)
+
+    def _opened(self, fps: float | None) -> Stream:
+        stream = Stream(next(self._ids), fps)
+        self._scheduler.open(stream.id, fps)
         return stream
 
     def close_stream(self, stream: Stream) -> None:
@@ -230,10 +299,13 @@ class Batcher:
             self._news.set()
         return pending.future
 
-    def enqueue(self, work: Work) -> asyncio.Future[Outcome]:
-        """Take an upload; raises Refused when too many wait already."""
+    def enqueue(self, work: Work, *, counted: bool = True) -> asyncio.Future[Outcome]:
+        """Take an upload; raises Refused when too many wait already.
+
+        One that isn't `counted` is a frame of our own, told to no observer.
+        """
         self._check_open()
-        pending = _pending(work)
+        pending = _pending(work, counted)
         if not self._scheduler.enqueue(pending, work.deadline_s):
             raise Refused("Too many uploads are waiting; try again in a moment.", 1.0, "uploads")
         self._news.set()
@@ -264,5 +336,5 @@ class Batcher:
             ticket.item.end(outcome, self._observer)
 
 
-def _pending(work: Work) -> Pending:
-    return Pending(work, asyncio.get_running_loop().create_future())
+def _pending(work: Work, counted: bool = True) -> Pending:
+    return Pending(work, asyncio.get_running_loop().create_future(), counted)

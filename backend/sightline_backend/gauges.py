@@ -7,7 +7,9 @@ import logging
 import time
 
 from sightline_backend.batcher import Batcher
+from sightline_backend.jobs.supervisor import Supervisor
 from sightline_backend.pool import EnginePool
+from sightline_backend.serving.plans import Plans
 from sightline_backend.uploads import Uploads
 from sightline_engines.types import ServedModel
 from sightline_monitoring.metrics import Metrics
@@ -19,12 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class PoolGauges:
-    """Tells the metrics what the models in memory have to do."""
+    """Tells the metrics what the models in memory and the jobs have to do."""
 
-    def __init__(self, pool: EnginePool, uploads: Uploads, metrics: Metrics) -> None:
+    def __init__(
+        self, pool: EnginePool, uploads: Uploads, jobs: Supervisor, plans: Plans, metrics: Metrics
+    ) -> None:
         self.pids: list[int] = []  # of the engines; replaced as a whole, for other threads
         self._pool = pool
         self._uploads = uploads
+        self._jobs = jobs
+        self._plans = plans
         self._metrics = metrics
         self._models: set[str] = set()  # that have series of their own
 
@@ -48,13 +54,23 @@ class PoolGauges:
         metrics.deadline.set(max((batcher.deadline_s for batcher in running), default=0.0))
         metrics.engine_fallback.set(any(batcher.served.fallback for batcher in running))
         metrics.models_in_memory(_labels(batcher.served) for batcher in running)
-        self.pids = [pid for batcher in running for pid in batcher.pids]
+        # Replaced engines and candidates take memory, too.
+        self.pids = [pid for batcher in self._pool.in_memory for pid in batcher.pids]
         self._copy_engines(running)
+        self._copy_jobs(now_s)
         if (default := self._pool.default) in running:
             load = loads[running.index(default)]
             metrics.capacity.set(load.capacity_fps)
             metrics.reserved.set(load.reserved_fps)
             metrics.best_batch.set(load.best_batch)
+
+    def _copy_jobs(self, now_s: float) -> None:
+        lifecycle = self._metrics.lifecycle
+        queued, running = self._jobs.open_jobs
+        lifecycle.jobs.labels("queued").set(queued)
+        lifecycle.jobs.labels("running").set(running)
+        lifecycle.job_silence.set(self._jobs.silence_s(now_s))
+        lifecycle.rebuilding.set(len(self._plans.stale))
 
     def _copy_engines(self, running: list[Batcher]) -> None:
         """Give each model in memory its series, and take those of the others away."""

@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
 from sightline_backend.breaker import Breaker
 from sightline_backend.scheduler import Scheduler, Ticket
+from sightline_backend.serving.engine_share import Rank
+from sightline_backend.serving.turns import Turn, Turns, Waiting
 from sightline_backend.workers.runner import Runner, RunnerLost
 from sightline_engines.errors import SightlineError
 
@@ -23,6 +25,8 @@ _RESTARTING = "The engine is being started again after a failure; try again in a
 INTERNAL = Failed("internal", "The server failed on this frame; its log says why.")
 
 log = logging.getLogger(__name__)
+
+Tap: TypeAlias = Callable[[Work, Outcome], None]
 
 
 class Observer(Protocol):
@@ -43,6 +47,15 @@ class Observer(Protocol):
     def engine_restarted(self, reason: str) -> None:
         """An engine that was lost for `reason` is started again."""
 
+    def swapped(self, result: str) -> None:
+        """What serves was to change: it was "swapped", "rolled_back", "refused" or it "failed"."""
+
+    def shadow_compared(self, agreed: bool) -> None:
+        """A frame was run by a candidate, too, whose boxes all agreed with the answer's or not."""
+
+    def plan_rebuild(self, result: str) -> None:
+        """A plan that didn't fit this machine was "built", or that "failed"."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
@@ -50,6 +63,7 @@ class Pending:
 
     work: Work
     future: asyncio.Future[Outcome]
+    counted: bool = True  # False: a frame of our own
 
     def end(self, outcome: Outcome, observer: Observer) -> None:
         """Give the frame its one outcome."""
@@ -57,7 +71,8 @@ class Pending:
             outcome = NotRun("closing")
         else:
             self.future.set_result(outcome)
-        observer.frame_ended(self.work, outcome)
+        if self.counted:
+            observer.frame_ended(self.work, outcome)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +84,8 @@ class Shared:
     news: asyncio.Event  # set when a frame comes
     changed: Callable[[], None]  # called when a lane's `trouble` has changed
     reload_s: float  # a restart that takes longer is given up
+    turns: Turns  # with the engines of other models on the same device
+    background: bool = False  # yields to all of them
 
 
 class Lane:
@@ -78,11 +95,15 @@ class Lane:
         self.runner = runner
         self.trouble: str | None = None  # why no frame can run, in words for a client
         self.resting = False  # not even being started again
+        self.tap: Tap | None = None  # sees every frame that ran, once it has its outcome
         self._scheduler = shared.scheduler
         self._observer = shared.observer
         self._news = shared.news
         self._changed = shared.changed
         self._reload_s = shared.reload_s
+        self._turns = shared.turns
+        self._background = shared.background
+        self._in_line: Waiting | None = None
         self._breaker = Breaker()
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -90,6 +111,8 @@ class Lane:
     def stop(self) -> None:
         """End after the batch in hand."""
         self._stopping.set()
+        if self._in_line is not None:
+            self._turns.call_off(self._in_line)
 
     async def work(self) -> None:
         """Run batches until `stop`; nothing that goes wrong with one ends this."""
@@ -111,17 +134,50 @@ class Lane:
     async def _step(self) -> None:
         """Run the next batch, or wait until there may be one."""
         self._news.clear()
-        now_s = time.monotonic()
-        decision = self._scheduler.next(now_s)
-        for ticket in decision.late:
-            ticket.item.end(NotRun("late"), self._observer)
-        if decision.batch:
-            await self._run(decision.batch)
+        turn = await self._turn()
+        if turn is None:
+            return
+        ran = False
+        try:
+            now_s = time.monotonic()
+            decision = self._scheduler.next(now_s)
+            for ticket in decision.late:
+                ticket.item.end(NotRun("late"), self._observer)
+            if decision.batch:
+                ran = True
+                await self._run(decision.batch)
+        finally:
+            self._turns.end(turn, ran)
+        if ran:
             return
         if decision.wake_s is None:
             await self._news.wait()
         else:
             await _wait(self._news, max(0.0, decision.wake_s - now_s))
+
+    async def _turn(self) -> Turn | None:
+        """Take a turn at the device, or wait for it; None if there is no need any more."""
+        name = self.runner.spec.name
+        expected_s = self._scheduler.times.mean(self._scheduler.best_size)
+        turn = self._turns.take(name, self._rank, expected_s)
+        if turn is not None:
+            return turn
+        if not self._scheduler.waiting:  # nothing to get in line for
+            await self._news.wait()
+            return None
+        self._in_line = waiting = self._turns.line_up(name, self._rank, expected_s)
+        try:
+            return await waiting.turn
+        except asyncio.CancelledError:
+            self._turns.call_off(waiting)
+            raise
+        finally:
+            self._in_line = None
+
+    def _rank(self) -> Rank:
+        if self._background:
+            return Rank.BACKGROUND
+        return Rank.PROMISED if self._scheduler.owes else Rank.SHARED
 
     async def _run(self, batch: list[Ticket[Pending]]) -> None:
         works = [ticket.item.work for ticket in batch]
@@ -223,6 +279,9 @@ class Lane:
     def _end(self, batch: list[Ticket[Pending]], outcomes: list[Outcome]) -> None:
         for ticket, outcome in zip(batch, outcomes, strict=True):
             ticket.item.end(outcome, self._observer)
+        if self.tap is not None:
+            for ticket, outcome in zip(batch, outcomes, strict=True):
+                self.tap(ticket.item.work, outcome)
 
 
 _LOST: Outcome = Failed(

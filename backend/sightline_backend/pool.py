@@ -4,56 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from contextvars import Context
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import structlog
 
 from sightline_backend.batcher import Batcher
-from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
 from sightline_backend.place import Place
-from sightline_engines.errors import EngineError, SightlineError
-from sightline_engines.types import ModelSpec, ServedModel
+from sightline_backend.residents import Residents, gone
+from sightline_backend.room import Room
+from sightline_backend.serving.loading import (
+    Fit,
+    Hold,
+    Loading,
+    MakeBatcher,
+    Models,
+    as_it_is,
+    facts,
+    listed,
+)
+from sightline_backend.serving.probe import answers
+from sightline_engines.types import ModelSpec
 
-MakeBatcher = Callable[[ModelSpec], Batcher]
+__all__ = ["EnginePool", "MakeBatcher", "Models"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-class Models(Protocol):
-    """The models that can be had, by name; both may read files."""
-
-    def list(self) -> Sequence[ModelSpec]: ...
-
-    def find(self, name_or_path: str) -> ModelSpec: ...
 
 
 class EnginePool:
     """Hands out running batchers by model name; use as `async with EnginePool(…)`.
 
     The default model stays; of the others, the least recently used one that nobody uses is
-    closed when a further one is asked for.
+    closed when a further one is asked for. What serves a name can be swapped while it runs: the
+    old one stays until its last user has gone, and then a while for a rollback.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         models: Models,
         make: MakeBatcher,
         default: str,
         preload: Sequence[str] = (),
         capacity: int = 3,
+        *,
+        fit: Fit = as_it_is,
+        hold: Hold | None = None,
     ) -> None:
+        """`fit` says what of a model can run here; `hold` marks files as in use. Both may block."""
         self._models = models
-        self._make = make
+        self._loading = Loading(make, fit, hold)
         self._asked_default = default
         self._preload = preload
-        self._capacity = capacity
-        self._places: dict[str, Place] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # of the models that leave, too
-        self._closing = False
+        self._room = Room(capacity)
+        self._places, self._shelf = self._room.places, self._room.shelf
+        self._residents = Residents(self._loading, self._room)
+        self._swaps: dict[str, asyncio.Lock] = {}
+        self._beside: list[Batcher] = []  # that run under no name
         self._requests = itertools.count(1)
         self._default_spec: ModelSpec | None = None
         self._default: Batcher | None = None
@@ -66,7 +74,7 @@ class EnginePool:
             for name in self._preload:
                 self.release(await self.acquire(name))
         except BaseException:
-            await self._close_all()
+            await self._residents.close()
             raise
         return self
 
@@ -77,7 +85,7 @@ class EnginePool:
         trace: TracebackType | None,
     ) -> None:
         """Close every engine; what waits in one ends as closing."""
-        await self._close_all()
+        await self._residents.close()
 
     @property
     def default(self) -> Batcher:
@@ -90,23 +98,34 @@ class EnginePool:
     def trouble(self) -> str | None:
         """Why the default model takes no frames; None while it does."""
         place = self._places.get(self._default_spec.name) if self._default_spec else None
-        if place is None or not place.ready.done() or place.stop.is_set():
+        if place is None or not place.serves:
             return "The server is starting or stopping; try again in a moment."
         return place.ready.result().trouble
 
     @property
     def loaded(self) -> frozenset[str]:
         """Names of the models in memory."""
-        return frozenset(
-            name
-            for name, place in self._places.items()
-            if place.ready.done() and not place.stop.is_set()
-        )
+        return frozenset(name for name, place in self._places.items() if place.serves)
 
     @property
     def running(self) -> list[Batcher]:
         """The models in memory."""
         return [self._places[name].ready.result() for name in self.loaded]
+
+    @property
+    def in_memory(self) -> list[Batcher]:
+        """Every engine that is loaded: replaced ones and those on trial, too."""
+        return [*self._residents.batchers, *self._beside]
+
+    @property
+    def warm(self) -> list[ModelSpec]:
+        """The replaced models that are still in memory."""
+        return [place.spec for place in self._shelf if place.serves]
+
+    def serving(self, name: str) -> Batcher | None:
+        """Return what serves a name now, without a lease; None: it is not in memory."""
+        place = self._places.get(name)
+        return place.ready.result() if place is not None and place.serves else None
 
     async def specs(self) -> list[ModelSpec]:
         """Return every model that can be asked for, the default first."""
@@ -126,14 +145,124 @@ class EnginePool:
         try:
             return await asyncio.shield(place.ready)
         except BaseException:
-            place.leases -= 1
+            self._let_go(place)
             raise
 
     def release(self, batcher: Batcher) -> None:
         """Give back what `acquire` returned."""
-        place = self._places.get(batcher.spec.name)
+        place = self._residents.place(batcher)
         if place is not None:
-            place.leases -= 1
+            self._let_go(place)
+
+    def follow(self, batcher: Batcher) -> Batcher | None:
+        """Return what has replaced a batcher, with a lease of its own; never waits.
+
+        None: nothing that serves has. The lease of the old one is kept.
+        """
+        place = self._places.get(batcher.spec.name)
+        if self._residents.closing or place is None or not place.serves or not batcher.replaced:
+            return None
+        place.leases += 1
+        place.used = next(self._requests)
+        return place.ready.result()
+
+    async def swap(
+        self,
+        name: str,
+        spec: ModelSpec,
+        record: Callable[[], Awaitable[None]] | None = None,
+    ) -> Batcher:
+        """Have another file or engine serve a model's name, and return it.
+
+        It is loaded and warmed beside the old one; then `record` is awaited, and then all who ask
+        get the new one. A load or a record that fails raises, and what serves stays; what was
+        kept for a rollback may have made room by then. What served before comes back at once if
+        it still answers. Swaps of a name go one by one.
+        """
+        async with self._swaps.setdefault(name, asyncio.Lock()):
+            now = self._places.get(name)
+            place = await self._engine_for(name, spec)
+            try:
+                if record is not None:
+                    await record()
+                self._residents.check_open()
+                if place is not now:
+                    self._switch(name, place)
+            except BaseException:
+                if place is not now and place not in self._shelf:
+                    place.leave()
+                raise
+            finally:
+                self._let_go(place)
+            return place.ready.result()
+
+    async def _engine_for(self, name: str, spec: ModelSpec) -> Place:
+        """Return a place that runs a model's very file, with a lease: one that is there, or new.
+
+        What is kept of that name goes before another is loaded, and what is kept of all others
+        if memory doesn't suffice.
+        """
+        now, before = self._places.get(name), self._shelf.previous(name)
+        if now is not None and now.runs(spec):
+            now.leases += 1
+            return now
+        if before is not None and before.runs(spec):
+            answered = await answers(before.ready.result())
+            if answered and before.serves:  # it may have been sent away meanwhile
+                before.leases += 1
+                return before
+        if before is not None and before.leases == 0:
+            self._shelf.send_away(before)
+            await gone([before])
+        return await self._residents.loaded(spec)
+
+    def _switch(self, name: str, place: Place) -> None:
+        """Put a place that serves in another's stead; never waits."""
+        batcher = place.ready.result()
+        self._shelf.take(place)
+        old, self._places[name] = self._places.get(name), place
+        place.used = next(self._requests)
+        log.info("model swapped", model=name, **facts(batcher.served))
+        if self._default_spec is not None and self._default_spec.name == name:
+            self._default_spec, self._default = place.spec, batcher
+            place.leases += 1  # it stays
+            if old is not None:
+                old.leases -= 1
+        if old is not None:
+            self._shelf.put(old)
+            self._shelf.released(old)
+
+    @asynccontextmanager
+    async def beside(self, spec: ModelSpec) -> AsyncIterator[Batcher]:
+        """Run an engine in the background, under no name, for the length of a block.
+
+        It counts as a model in memory; raises NoRoomForModelError. Only when it has loaded do
+        others leave for it.
+        """
+        self._residents.check_open()
+        self._room.check()
+        self._room.beside += 1
+        self._room.loading += 1
+        async with AsyncExitStack() as stack:
+            stack.callback(self._gone_beside)
+            engine = self._loading.engine(spec, self._residents.make_room, background=True)
+            try:
+                batcher = await stack.enter_async_context(engine)
+            finally:
+                self._room.loading -= 1
+            self._beside.append(batcher)
+            stack.callback(self._beside.remove, batcher)
+            self._room.shrink()
+            yield batcher
+
+    def _gone_beside(self) -> None:
+        self._room.beside -= 1
+
+    def _let_go(self, place: Place) -> None:
+        """Take a lease back; what is one too many and in use no more goes."""
+        place.leases -= 1
+        self._shelf.released(place)
+        self._room.shrink()
 
     @asynccontextmanager
     async def using(self, name: str | None) -> AsyncIterator[Batcher]:
@@ -151,83 +280,13 @@ class EnginePool:
         place = self._places.get(name or "")
         if place is not None:
             return place.spec
-        # Never `find`: it takes paths too, and this name comes from a client.
-        listed = {spec.name: spec for spec in await asyncio.to_thread(self._models.list)}
-        if name is None or name not in listed:
-            names = dict.fromkeys([self.default.spec.name, *listed])
-            raise UnknownModelError(
-                f"There is no model {(name or '')[:80]!r}. There are: {', '.join(names)}. "
-                "`sightline models add` and `sightline models pull` bring more."
-            )
-        return listed[name]
+        return await listed(self._models, name, self.default.spec.name)
 
     def _place(self, spec: ModelSpec) -> Place:
         """Return a model's place, a new one if need be; never waits, so no two do it at once."""
-        if self._closing:
-            raise Refused("The server is stopping; try again in a moment.", 5.0, "closing")
+        self._residents.check_open()
         place = self._places.get(spec.name)
         if place is None:
-            leaving = self._make_room()
-            place = Place(spec, asyncio.get_running_loop().create_future())
-            place.task = asyncio.create_task(
-                self._run(place, leaving.task if leaving else None),
-                name=f"model {spec.name}",
-                context=Context(),  # its log lines are not about the call that asked for it first
-            )
-            self._tasks.add(place.task)
-            place.task.add_done_callback(self._tasks.discard)
+            place = self._residents.begin(spec, self._room.make())
             self._places[spec.name] = place
         return place
-
-    def _make_room(self) -> Place | None:
-        """Send the least recently used idle model away if there is no room for another."""
-        if len(self._places) < self._capacity:
-            return None
-        idle = [(p.used, n) for n, p in self._places.items() if p.leases == 0 and p.ready.done()]
-        if not idle:
-            raise NoRoomForModelError(
-                f"{self._capacity} models are in memory and in use, which is the most this "
-                "server holds (SIGHTLINE_MAX_MODELS). Use one of them, or try again later."
-            )
-        leaving = self._places.pop(min(idle)[1])
-        leaving.stop.set()
-        return leaving
-
-    async def _run(self, place: Place, leaving: asyncio.Task[None] | None) -> None:
-        """Hold one model from its loading to its end, in one task as `async with` needs.
-
-        It loads once the model that makes room for it has gone.
-        """
-        spec = place.spec
-        try:
-            if leaving is not None:
-                await asyncio.wait([leaving])  # `await leaving` would cancel it with this task
-            if place.stop.is_set():  # the server stopped in the meantime
-                return
-            async with self._make(spec) as batcher:
-                log.info("model ready", model=spec.name, **_served(batcher.served))
-                place.ready.set_result(batcher)
-                await place.stop.wait()
-            log.info("model closed", model=spec.name)
-        except SightlineError as error:
-            place.fail(error)
-        except Exception:  # a runtime's own error; whoever asked gets an answer all the same
-            log.exception("model failed", model=spec.name)
-            message = f"The model {spec.name} can't be run here; the server's log says why."
-            place.fail(EngineError(message))
-        finally:
-            if self._places.get(spec.name) is place:
-                del self._places[spec.name]
-            place.fail(EngineError(f"The model {spec.name} was closed before it was ready."))
-
-    async def _close_all(self) -> None:
-        """Close every model; one that fails is logged by its own task and holds up no other."""
-        self._closing = True
-        for place in self._places.values():
-            place.stop.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-
-def _served(served: ServedModel) -> dict[str, str | None]:
-    return {"engine": served.engine, "device": served.device, "fallback": served.fallback}

@@ -10,11 +10,14 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from sightline_backend.gauges import PoolGauges
+from sightline_backend.jobs.supervisor import Supervisor
 from sightline_backend.pool import EnginePool
 from sightline_backend.reader import Reader
 from sightline_backend.scrape import Scrape
+from sightline_backend.serving.serving import Serving
 from sightline_backend.sessions import Sessions
 from sightline_backend.settings import Settings
+from sightline_backend.store.store import Store
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.tracing.tracer import Tracer
 from sightline_backend.uploads import Uploads
@@ -29,7 +32,10 @@ class Service:
     """What every route may need; made when the app starts."""
 
     settings: Settings
+    store: Store
+    jobs: Supervisor
     pool: EnginePool
+    serving: Serving
     sessions: Sessions
     telemetry: Telemetry
     uploads: Uploads
@@ -38,6 +44,9 @@ class Service:
     tracer: Tracer | None = None  # None: nothing is traced
     history: History = field(default_factory=History)
     decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))
+    # Each examined file has a process of its own, with memory in proportion to the file.
+    model_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    dataset_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     @property
     def reader(self) -> Reader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -20,6 +21,7 @@ from sightline_backend.batch import Done, Failed, NotRun, Outcome
 from sightline_backend.ending import BROKEN, GARBAGE, GONE, IDLE, Ending
 from sightline_backend.errors import Refused
 from sightline_backend.journal import Journal
+from sightline_backend.options import known_to, merged
 from sightline_backend.outbox import Outbox
 from sightline_backend.pace import Pace
 from sightline_backend.seat import Seat
@@ -57,8 +59,11 @@ class Session:
         self._outbox = Outbox(socket, settings.slow_client_timeout_s)
         self._strikes = 0
         self._heard_s = time.monotonic()
+        self._models: tuple[str, ...] = ()
         self._running: set[asyncio.Future[Outcome]] = set()
+        self._left: list[Seat] = []  # that a frame may still be at
         self._switching: asyncio.Task[None] | None = None
+        self._since = wire.Settings()  # set since the change of model under way was asked for
         self._switches = Pace(SWITCHES_PER_S, SWITCHES_AT_ONCE)
         self._told: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
@@ -69,7 +74,8 @@ class Session:
 
     async def run(self, models: tuple[str, ...]) -> Ending:
         """Serve the stream and close its socket; `models` are told to the client."""
-        self._post(self._hello(models))
+        self._models = models
+        self._post(self._hello())
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._outbox.write())
         ending = BROKEN
@@ -99,7 +105,8 @@ class Session:
             self._switching.cancel()
             await asyncio.wait([self._switching])
         self.end(ending)  # nothing watches it any more
-        self._seat.leave()
+        for seat in (self._seat, *self._left):
+            seat.leave()
         await self._end_frames(LAST_ANSWER_S if ending.flush else 0)
         if ending.flush:
             self._outbox.finish()
@@ -161,6 +168,8 @@ class Session:
             self._answer(self._seat, packet, received_s, Failed("too_large", advice))
             return
         captured_s = received_s - packet.age_ms / 1e3
+        if self._seat.replaced and (seat := self._seat.follow()) is not None:
+            self._sit(seat)
         future = self._seat.submit(packet.payload, received_s, captured_s)
         self._running.add(future)
         future.add_done_callback(partial(self._ended, self._seat, packet, received_s))
@@ -196,15 +205,20 @@ class Session:
                 advice = f"Too many changes of model; try again in {wait_s:.0f} s."
                 raise Refused(advice, wait_s, "model")
             self._switches.count(time.monotonic())
+            self._since = wire.Settings()
             self._switching = asyncio.create_task(self._switch(asked, asked.model))
             return
         self._seat.change(asked)
+        if asked.classes is not None:  # by name: an id may mean another class there
+            asked = replace(asked, classes=self._seat.settings.classes)
+        self._since = merged(self._since, asked)
         self._post(self._seat.settings)
 
     async def _switch(self, asked: wire.Settings, model: str) -> None:
         """Move the stream to another model; on any error it stays where it is."""
         try:
             seat = await self._seat.move(model, asked)
+            seat.change(known_to(seat.spec, replace(self._since, model=None)))
         except SightlineError as error:
             self._refuse(error)
             return
@@ -213,9 +227,19 @@ class Session:
             advice = "The server failed on this change of model; its log says why."
             self._post(wire.Failure("internal", advice))
             return
-        self._seat.leave()
-        self._seat = seat
+        self._sit(seat)
         self._post(seat.settings)
+
+    def _sit(self, seat: Seat) -> None:
+        """Go on at another seat and tell the client what holds there.
+
+        What the engine of the old one has in hand is answered by it, with its labels.
+        """
+        self._left = [left for left in self._left if not left.left]
+        self._left.append(self._seat)
+        self._seat.leave_when_answered()
+        self._seat = seat
+        self._post(self._hello())
 
     def _refuse(self, error: SightlineError) -> None:
         """Say what was wrong with a message, or when what it asks for may be had."""
@@ -228,7 +252,7 @@ class Session:
     def _post(self, message: wire.ServerMessage) -> None:
         self._outbox.post(wire.message_to_json(message))
 
-    def _hello(self, models: tuple[str, ...]) -> wire.Hello:
+    def _hello(self) -> wire.Hello:
         return wire.Hello(
             model=self._seat.served,
             labels=self._seat.spec.labels,
@@ -238,6 +262,6 @@ class Session:
             fps=self._seat.fps,
             credits=self._settings.credits,
             max_frame_bytes=self._settings.max_frame_bytes,
-            models=models,
+            models=self._models,
             stream=self._journal.stream,
         )

@@ -36,10 +36,14 @@ class Camera:
         return await self.recv()
 
     async def recv(self) -> wire.ServerMessage:
-        """Return the next message."""
-        text = await self.socket.recv()
-        assert isinstance(text, str)
-        return wire.message_from_json(text)
+        """Return the next message; a further hello is kept as `hello`."""
+        while True:
+            text = await self.socket.recv()
+            assert isinstance(text, str)
+            message = wire.message_from_json(text)
+            if not isinstance(message, wire.Hello):
+                return message
+            self.hello = message
 
     async def result(self) -> Result:
         """Return the next message, which must be a result."""

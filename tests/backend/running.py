@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -60,19 +61,23 @@ class Backend:
 
 
 @asynccontextmanager
-async def running(*engines: FakeEngine, **settings: Any) -> AsyncIterator[Backend]:
+async def running(
+    *engines: FakeEngine, models: FakeModels | None = None, **settings: Any
+) -> AsyncIterator[Backend]:
     """Run a server on fake engines, the first one being the default.
 
-    Live frames have five seconds, so that a busy machine makes no test fail.
+    Live frames have five seconds, so that a busy machine makes no test fail. `models` may be
+    given in place of engines.
     """
-    models = FakeModels(engines or [FakeEngine()])
-    settings = {"deadline_ms": 5_000, "models_dir": Path("nowhere"), "port": 0, **settings}
-    chosen = Settings(model=next(iter(models.engines)), **settings)
-    app = create_app(chosen, models=models, load=models.load)
-    async with serving(app, chosen) as (server, port):
-        base = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as http:
-            yield Backend(app, server, port, http, models)
+    models = models or FakeModels(engines or [FakeEngine()])
+    with TemporaryDirectory() as folder:
+        settings = {"deadline_ms": 5_000, "models_dir": Path(folder), "port": 0, **settings}
+        chosen = Settings(model=next(iter(models.engines)), **settings)
+        app = create_app(chosen, models=models, load=models.load)
+        async with serving(app, chosen) as (server, port):
+            base = f"http://127.0.0.1:{port}"
+            async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as http:
+                yield Backend(app, server, port, http, models)
 
 
 @asynccontextmanager

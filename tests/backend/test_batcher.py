@@ -44,6 +44,15 @@ class Seen:
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)
 
+    def swapped(self, result: str) -> None:
+        pass
+
+    def shadow_compared(self, agreed: bool) -> None:
+        pass
+
+    def plan_rebuild(self, result: str) -> None:
+        pass
+
 
 def on_thread(engine: FakeEngine) -> ThreadRunner:
     return ThreadRunner(engine.spec, lambda spec: engine, PictureLimits())

@@ -88,6 +88,36 @@ async def test_a_bug_in_a_route_is_logged_and_hidden(caplog: pytest.LogCaptureFi
     assert any(record.exc_info for record in caplog.records)
 
 
+STORE = {
+    "/api/artefacts/{artefact_id}",
+    "/api/artefacts/{artefact_id}/file",
+    "/api/benchmark",
+    "/api/benchmark/export",
+    "/api/benchmark/recommend",
+    "/api/benchmark/runs",
+    "/api/conversions",
+    "/api/convert",
+    "/api/datasets",
+    "/api/datasets/{name}",
+    "/api/jobs",
+    "/api/jobs/events",
+    "/api/jobs/{job_id}",
+    "/api/jobs/{job_id}/cancel",
+    "/api/jobs/{job_id}/events",
+    "/api/jobs/{job_id}/log",
+    "/api/jobs/{job_id}/restart",
+    "/api/models/scan",
+    "/api/models/{name}",
+    "/api/models/{name}/promote",
+    "/api/models/{name}/rollback",
+    "/api/models/{name}/shadow",
+    "/api/models/{name}/versions/{number}",
+    "/api/pipeline",
+    "/api/serving",
+    "/api/validate",
+}
+
+
 async def test_the_documentation_names_every_route_and_field() -> None:
     async with running() as backend:
         page = (await backend.http.get("/docs")).text
@@ -103,6 +133,7 @@ async def test_the_documentation_names_every_route_and_field() -> None:
         "/health",
         "/health/live",
         "/health/ready",
+        *STORE,
         "/api/models",
         "/api/monitor",
         "/metrics",

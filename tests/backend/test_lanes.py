@@ -98,6 +98,15 @@ class Seen:
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)
 
+    def swapped(self, result: str) -> None:
+        pass
+
+    def shadow_compared(self, agreed: bool) -> None:
+        pass
+
+    def plan_rebuild(self, result: str) -> None:
+        pass
+
 
 def batching(*runners: FakeRunner, seen: Seen | None = None) -> Batcher:
     return Batcher(runners, BatchLimits(), seen or Seen())

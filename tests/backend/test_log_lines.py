@@ -119,7 +119,9 @@ def test_neither_paths_nor_file_names_forge_a_line(server: Logging) -> None:
     before = len(server.lines())
     with httpx.Client(trust_env=False) as http:
         http.get(f"{address}/nothing%0A%7B%22event%22:%22all is lost%22%7D%1B[2J" + "x" * 5000)
-        http.post(f"{address}/detect", files={"file": ("evil\n.jpg", b"nothing")})
+        last = {"x-request-id": "mine-2"}
+        http.post(f"{address}/detect", files={"file": ("evil\n.jpg", b"nothing")}, headers=last)
+    server.wait_for("request", request_id="mine-2")  # written once the answer is out
     found = server.lines()[before:]
     text = server.log.read_text()
     assert [line["event"] for line in found] == ["request", "request"]

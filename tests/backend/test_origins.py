@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline_backend.origins import origin_allowed
+from sightline_backend.origins import host_is_certain, origin_allowed
 
 EXTRA = ("https://cams.example.org",)
 
@@ -52,3 +52,23 @@ def test_a_star_allows_every_page() -> None:
 @given(st.text(), st.text())
 def test_no_header_breaks_the_check(origin: str, host: str) -> None:
     assert origin_allowed(origin, host, EXTRA) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("host", "certain"),
+    [
+        (None, False),
+        ("", False),
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("192.168.1.7", True),
+        ("localhost:8000", True),
+        ("box:8000", True),
+        ("camera-box.local:8000", True),
+        ("evil.example:8000", False),
+        ("127.0.0.1.evil.example", False),
+        ("[", False),
+    ],
+)
+def test_a_name_that_a_stranger_can_own_is_not_certain(host: str | None, certain: bool) -> None:
+    assert host_is_certain(host) is certain

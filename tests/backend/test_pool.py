@@ -12,7 +12,9 @@ import pytest
 
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.errors import NoRoomForModelError, Refused, UnknownModelError
+from sightline_backend.place import Place
 from sightline_backend.pool import EnginePool
+from sightline_backend.room import Room
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.workers.thread import ThreadRunner
 from sightline_engines.errors import EngineError, ModelFileError
@@ -157,6 +159,16 @@ async def test_a_model_that_came_back_works_again() -> None:
             async with pool.using(name) as batcher:
                 assert batcher.spec.name == name
     assert models.loads == ("fake", "a", "b", "a")
+
+
+async def test_a_model_waits_for_all_that_make_room_for_it() -> None:
+    room, loop = Room(1), asyncio.get_running_loop()
+    async with pool_of(models_named("fake")) as pool:
+        for name in ("a", "b"):
+            room.places[name] = Place(named(name), loop.create_future())
+            room.places[name].ready.set_result(pool.default)
+        assert [place.spec.name for place in room.make()] == ["a", "b"]
+    assert room.places == {}
 
 
 async def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

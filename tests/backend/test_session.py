@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +17,7 @@ from tests.fakes import SPEC, FakeEngine, encoded, grey
 
 
 async def test_hello_tells_what_serves_and_what_the_limits_are() -> None:
-    limits = {"max_frame_bytes": 5000, "credits": 3, "deadline_ms": 1234}
+    limits: dict[str, Any] = {"max_frame_bytes": 5000, "credits": 3, "deadline_ms": 1234}
     async with running(**limits) as backend, backend.camera() as camera:
         hello = camera.hello
     assert hello.model == backend.engine.served

@@ -81,6 +81,22 @@ async def test_while_a_model_loads_the_stream_runs_on_with_its_own() -> None:
         assert (await camera.detect(2)).model.name == "slow"
 
 
+async def test_what_is_set_while_a_model_loads_holds_there() -> None:
+    other = FakeEngine(named("slow", ("face", "person")))
+    async with running(FakeEngine(), other) as backend, backend.camera() as camera:
+        backend.models.go.clear()
+        asked = wire.Settings(model="slow", conf=0.3, iou=0.4)
+        await camera.socket.send(wire.settings_to_json(asked))
+        await until(lambda: "slow" in backend.models.loads)
+        for one in ({"conf": 0.8}, {"classes": ("0",)}, {"conf": 0.9}):
+            assert isinstance(await camera.set(**one), wire.Settings)
+        backend.models.go.set()
+        moved = await camera.recv()
+        assert isinstance(moved, wire.Settings)
+        assert (moved.model, moved.conf, moved.iou) == ("slow", 0.9, 0.4)
+        assert moved.classes == ("person",), "the old model's class 0"
+
+
 @pytest.mark.parametrize(
     ("model", "code", "said"),
     [

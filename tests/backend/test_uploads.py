@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from sightline_backend.gate import FORM_BYTES
+from sightline_backend.gate import FORM_BYTES, LARGE_AT_ONCE
 from tests.backend.running import Backend, running, until
 from tests.fakes import encoded, grey
 
@@ -21,13 +21,13 @@ FORM = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 async def raw_request(
-    backend: Backend, length: int | None
+    backend: Backend, length: int | None, path: str = "/detect"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Begin an upload whose body doesn't come; with no length it is sent in chunks."""
     reader, writer = await asyncio.open_connection("127.0.0.1", backend.port)
     size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     start = HEAD if length is not None else b"%x\r\n%b\r\n" % (len(HEAD), HEAD)
-    lines = ["POST /detect HTTP/1.1", "Host: x", f"Content-Type: {FORM['content-type']}", size]
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {FORM['content-type']}", size]
     writer.write("\r\n".join([*lines, "", ""]).encode() + start)
     await writer.drain()
     return reader, writer
@@ -104,6 +104,20 @@ async def test_uploads_beyond_the_limit_are_told_to_come_back() -> None:
         while response.status_code == 503:
             response = await backend.detect(picture)
         assert response.status_code == 200
+
+
+async def test_models_and_data_sets_that_trickle_in_keep_no_picture_waiting() -> None:
+    async with running(max_uploads=1) as backend, AsyncExitStack() as clients:
+        for number in range(LARGE_AT_ONCE):
+            path = "/api/datasets?name=a" if number % 2 else "/api/models?filename=a.onnx"
+            _, writer = await raw_request(backend, 10_000, path)
+            clients.callback(writer.close)
+        status = 0
+        while status != 503:  # until all of them are in hand
+            answer = await backend.http.post("/api/models?filename=b.onnx", content=b"no model")
+            status = answer.status_code
+        assert answer.json()["error"]["code"] == "busy"
+        assert (await backend.detect(encoded(grey(200)))).status_code == 200
 
 
 async def test_a_client_that_leaves_in_mid_upload_leaves_nothing_behind() -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from sightline_backend.batch import Done, Failed, Work
 from sightline_backend.errors import ReportedError
 from sightline_backend.workers.messages import EngineOptions
-from sightline_backend.workers.process import ProcessRunner
-from sightline_backend.workers.runner import RunnerLost
+from sightline_backend.workers.process import LOAD_S, ProcessRunner
+from sightline_backend.workers.runner import LONGEST_LOAD_S, RunnerLost
 from sightline_engines.assets import shipped_model
 from sightline_engines.detector import Detector
 from sightline_engines.errors import EngineError
@@ -27,7 +31,7 @@ from sightline_engines.pipeline import default_options
 from sightline_engines.recognise import recognise
 from sightline_engines.types import ModelSpec
 from tests.backend.running import until
-from tests.fakes import encoded, noise
+from tests.fakes import SPEC, encoded, noise
 
 LIMITS = PictureLimits()
 PICTURE = encoded(noise(320, 240))
@@ -115,6 +119,98 @@ async def test_a_worker_that_dies_while_it_loads_is_an_error_and_no_hang() -> No
         os.kill(pid_of(runner), signal.SIGKILL)
         with pytest.raises(EngineError, match="signal 9"):
             await loading
+
+
+def endless(path: Path) -> Path:
+    """Write a model that is a detector by its looks and never comes to an answer."""
+    true, kept = TensorProto.BOOL, helper.make_tensor_value_info("kept", TensorProto.FLOAT, [1])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Identity", ["was"], ["kept"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", true, []),
+            helper.make_tensor_value_info("was", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("on", true, []), kept],
+    )
+    raw = numpy_helper.from_array(np.zeros((1, 4, 6), np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("y", true, [], [True])),
+        helper.make_node("ReduceMax", ["images"], ["most"], keepdims=0),
+        helper.make_node("Constant", [], ["raw"], value=raw),
+        helper.make_node("Reshape", ["most", "one"], ["first"]),
+        helper.make_node("Loop", ["", "yes", "first"], ["last"], body=body),
+        helper.make_node("Add", ["raw", "last"], ["boxes"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "endless",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 4, 6])],
+        [numpy_helper.from_array(np.array([1], np.int64), "one")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("device", "load_s"),
+    [(None, LOAD_S), ("cuda:0", LOAD_S), ("tensorrt", LONGEST_LOAD_S), (" TensorRT:1", 1800.0)],
+)
+def test_what_is_built_as_it_loads_may_take_longer(device: str | None, load_s: float) -> None:
+    options = EngineOptions(engine="onnxruntime", device=device)
+    assert ProcessRunner(SPEC, options, LIMITS, 1)._load_s == load_s
+
+
+async def test_a_model_that_never_comes_to_an_end_is_given_up(tmp_path: Path) -> None:
+    spec = recognise(endless(tmp_path / "endless.onnx"))
+    options = EngineOptions(engine="onnxruntime")
+    runner = ProcessRunner(spec, options, LIMITS, 1, load_s=2.0)
+    loading = asyncio.create_task(runner.start(measure_up_to=None))
+    await until(lambda: runner.pid is not None)
+    process = psutil.Process(pid_of(runner))
+    with pytest.raises(EngineError, match="wasn't ready within 2 s"):
+        await loading
+    assert runner.pid is None
+    assert not process.is_running()
+
+
+def busy(worker: psutil.Process) -> None:
+    """Wait until a worker has had more time than loading takes, so that it is amid its run."""
+    end_s = time.monotonic() + 60
+    while sum(worker.cpu_times()[:2]) < 4:
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+
+
+async def test_a_worker_at_work_does_not_outlive_its_server(tmp_path: Path) -> None:
+    endless(tmp_path / "endless.onnx")
+    program = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from sightline_backend.workers.messages import EngineOptions\n"
+        "from sightline_backend.workers.process import ProcessRunner\n"
+        "from sightline_engines.picture import PictureLimits\n"
+        "from sightline_engines.recognise import recognise\n"
+        "spec = recognise(Path(sys.argv[1]))\n"
+        "runner = ProcessRunner(spec, EngineOptions('onnxruntime'), PictureLimits(), 1)\n"
+        "asyncio.run(runner.start(None))\n"
+    )
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(tmp_path / "endless.onnx")
+    )
+    process = psutil.Process(server.pid)
+    await until(lambda: bool(process.children()))
+    workers = process.children()
+    await asyncio.to_thread(busy, workers[0])
+    server.kill()
+    await server.wait()
+    await asyncio.to_thread(psutil.wait_procs, workers, 10)
+    assert not any(worker.is_running() for worker in workers)
 
 
 async def test_a_worker_leaves_when_its_server_does() -> None:

@@ -17,6 +17,7 @@ import sys
 from typing import BinaryIO, cast
 
 from sightline_backend.batch import run_batch
+from sightline_backend.jobs.priority import die_with_parent
 from sightline_backend.logs import configure
 from sightline_backend.measure import measure
 from sightline_backend.workers import pipe
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 def main(fd: int, arena: Arena) -> None:
     """Serve the other end of the socket pair until it is closed."""
+    die_with_parent()  # an engine that is at work doesn't see its socket closed
     # A Ctrl-C reaches the whole group of processes: the server decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from sightline_backend.logs import LogOptions
 from sightline_backend.settings import Settings
@@ -12,7 +13,7 @@ from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
 from sightline_backend.workers.runner import Runner
 from sightline_backend.workers.thread import ThreadRunner
-from sightline_engines.load import load_engine
+from sightline_engines.load import EngineName, load_engine
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import Engine, ModelSpec
 
@@ -22,21 +23,26 @@ LoadEngine = Callable[[ModelSpec], Engine]
 def runners(
     spec: ModelSpec, settings: Settings, limits: PictureLimits, load: LoadEngine | None = None
 ) -> list[Runner]:
-    """Return what runs a model; with a `load` given, or without isolation, a thread."""
-    engine, device, threads = settings.engine, settings.device, settings.threads
+    """Return what runs a model; with a `load` given, or without isolation, a thread.
+
+    What the model was promoted to run on goes before what the server is set to.
+    """
+    engine = cast(EngineName, spec.engine or settings.engine)
+    device, threads = settings.device, settings.threads
     if load is None and not settings.isolate:
         load = partial(load_engine, engine=engine, device=device, threads=threads)
     if load is not None:
         return [ThreadRunner(spec, load, limits)]
     count = settings.instances
     if threads is None and count > 1:
-        threads = max(1, _cores() // count)
+        threads = max(1, cores() // count)
     logs = LogOptions(settings.log_level, settings.log_format)
     options = EngineOptions(engine, device, threads, logs)
     return [ProcessRunner(spec, options, limits, settings.max_batch) for _ in range(count)]
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

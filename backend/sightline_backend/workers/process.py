@@ -23,7 +23,8 @@ from sightline_backend.workers.messages import (
     unpack_run,
 )
 from sightline_backend.workers.pipe import Link
-from sightline_backend.workers.runner import Measured, RunnerLost
+from sightline_backend.workers.runner import LONGEST_LOAD_S, Measured, RunnerLost
+from sightline_engines.device import parse_device
 from sightline_engines.errors import EngineError
 from sightline_engines.load import EngineName
 from sightline_engines.picture import PictureLimits
@@ -33,14 +34,22 @@ HUNG_AFTER = 10.0  # times what a batch should take
 HUNG_FLOOR_S = 2.0  # a machine that swaps or is short of cores stalls for that long at times
 DECODE_S = 0.25  # for a frame; more than the dearest one that is let through
 LEAVE_S = 5.0
+LOAD_S = 300.0  # a model that isn't ready by then never will be: some loop without end
 
 
 class ProcessRunner:
     """Runs an engine in a worker process, and tells when that is lost."""
 
     def __init__(
-        self, spec: ModelSpec, options: EngineOptions, limits: PictureLimits, max_batch: int
+        self,
+        spec: ModelSpec,
+        options: EngineOptions,
+        limits: PictureLimits,
+        max_batch: int,
+        *,
+        load_s: float | None = None,
     ) -> None:
+        """`load_s` is how long the engine may take to load; None: what such an engine needs."""
         self.spec = spec
         self._options = options
         self._limits = limits
@@ -50,6 +59,9 @@ class ProcessRunner:
         self._process: Process | None = None
         self._arena: Arena | None = None
         self._link = Link()
+        # ONNX Runtime's TensorRT builds its engine as it loads.
+        builds = options.device is not None and parse_device(options.device).kind == "tensorrt"
+        self._load_s = load_s or (LONGEST_LOAD_S if builds else LOAD_S)
 
     @property
     def served(self) -> ServedModel:
@@ -68,7 +80,14 @@ class ProcessRunner:
         try:
             await self._spawn()
             load = Load(self.spec, self._options, self._limits, measure_up_to)
-            answer = await self._link.ask(load)
+            async with asyncio.timeout(self._load_s):
+                answer = await self._link.ask(load)
+        except TimeoutError as error:
+            await self._kill()
+            raise EngineError(
+                f"{self.spec.name} wasn't ready within {self._load_s:g} s and was given up. Does "
+                "it run at all? Try it alone: sightline detect PICTURE --model FILE"
+            ) from error
         except ConnectionError as error:
             raise EngineError(
                 f"The process that loads {self.spec.name} {await self._how_it_ended()}; the "

@@ -10,6 +10,7 @@ from sightline_backend.batch import BatchRun, Work
 from sightline_engines.types import ModelSpec, ServedModel
 
 LossReason = Literal["crashed", "hung", "failing"]
+LONGEST_LOAD_S = 1800.0  # of an engine that is built as it loads; TensorRT takes minutes
 
 
 @dataclass(frozen=True, slots=True)

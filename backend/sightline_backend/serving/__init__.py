@@ -1,0 +1,1 @@
+"""What serves under a model's name, and how it changes while streams run."""

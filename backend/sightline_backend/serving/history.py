@@ -1,0 +1,43 @@
+"""What serves a model's name and what did before: its promotions that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sightline_backend.store.records import Artefact, Model, Promotion
+from sightline_backend.store.store import Store
+from sightline_engines.types import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """An artefact that serves, or did."""
+
+    artefact: Artefact
+    engine: str  # "": what the server is set to
+    promotion: Promotion | None  # None: it serves as it was added
+
+
+def stands(store: Store, model: Model) -> Sequence[Stand]:
+    """Return what is in force and what was before it, the newest first; blocks.
+
+    The last needs no promotion. Empty: nothing of the model can run.
+    """
+    every = {one.id: one for version in model.versions for one in version.artefacts}
+    promoted = [
+        Stand(every[one.artefact_id], one.engine, one)
+        for one in store.promotions.history(model.name)
+        if one.rolled_back_at is None and one.artefact_id in every
+    ]
+    default = _default(model)
+    return promoted if default is None else [*promoted, Stand(default, "", None)]
+
+
+def _default(model: Model) -> Artefact | None:
+    """Return what serves while nothing is promoted: the first version's ONNX, or the like."""
+    for version in sorted(model.versions, key=lambda version: version.number):
+        able = [artefact for artefact in version.artefacts if artefact.spec is not None]
+        if able:
+            return min(able, key=lambda one: (one.format is not Format.ONNX, one.id))
+    return None
