@@ -51,6 +51,48 @@ class ReportedError(SightlineError):
         self.code = code  # type: ignore[misc]  # a class constant elsewhere
 
 
+class UnknownError(SightlineError):
+    """There is no such version, artefact, job, run or data set."""
+
+    code = "unknown"
+
+
+class InUseError(SightlineError):
+    """What serves, or is being worked on, can't be changed or deleted."""
+
+    code = "in_use"
+
+
+class NameTakenError(SightlineError):
+    """Another model or data set has that name."""
+
+    code = "name_taken"
+
+
+class AccuracyGateError(SightlineError):
+    """An artefact loses more accuracy than is allowed, or nobody measured what it loses."""
+
+    code = "accuracy_gate"
+
+
+class NotAllowedError(SightlineError):
+    """The server is set up not to do that, or was told no password."""
+
+    code = "not_allowed"
+
+
+class NotPossibleError(SightlineError):
+    """What was asked for can't be done in this state: to cancel what has ended, and the like."""
+
+    code = "not_possible"
+
+
+class StoreError(SightlineError):
+    """The database or the folder of models can't be used."""
+
+    code = "store"
+
+
 class PortTakenError(SightlineError):
     """The server can't listen where it was told to."""
 
@@ -59,19 +101,29 @@ class PortTakenError(SightlineError):
 
 _STATUS = {
     "bad_message": 400,
+    "not_allowed": 403,
     "unknown_model": 404,
+    "unknown": 404,
+    "in_use": 409,
+    "name_taken": 409,
+    "accuracy_gate": 409,
+    "not_possible": 409,
     "timeout": 408,
     "too_large": 413,
     "unsupported_format": 415,
     "bad_picture": 422,
     "corrupt_picture": 422,
     "bad_model": 422,
+    "bad_archive": 422,
+    "parity": 422,
+    "bad_dataset": 422,
     "unknown_class": 422,
     "busy": 503,
     "closing": 503,
     "no_room_for_model": 503,
     "engine_unavailable": 503,
     "engine_lost": 503,
+    "store": 503,
 }
 
 

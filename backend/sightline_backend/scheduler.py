@@ -86,6 +86,11 @@ class Scheduler(Generic[T]):
         return len(self._uploads)
 
     @property
+    def owes(self) -> bool:
+        """Whether a frame waits that is within what its stream was promised."""
+        return any(self._holds(*entry) for entry in self._lines[PROMISED])
+
+    @property
     def longest_since_s(self) -> float | None:
         """When the stream that has waited longest began to; None while none waits."""
         return min((s.since_s for s in self._slots.values() if s.ticket is not None), default=None)
@@ -112,11 +117,21 @@ class Scheduler(Generic[T]):
     @property
     def promised_fps(self) -> float:
         """Frames a second that open streams are promised or sure of."""
-        return sum(max(slot.fps or 0.0, LEAST_FPS) for slot in self._slots.values())
+        slots = (slot for slot in self._slots.values() if not slot.leaving)
+        return sum(max(slot.fps or 0.0, LEAST_FPS) for slot in slots)
 
     def open(self, stream: int, fps: float | None = None) -> None:
         """Give a stream its slot, with a rate if it was promised one; no id is used twice."""
         self._slots[stream] = Slot(fps)
+
+    def renounce(self, stream: int) -> float | None:
+        """Set nothing aside for a stream any more, which only waits for its last frame.
+
+        Returns the rate that it was promised; None: a share of what is left.
+        """
+        slot = self._slots[stream]
+        slot.leaving, fps, slot.fps = True, slot.fps, None
+        return fps
 
     def close(self, stream: int) -> Ticket[T] | None:
         """Take a stream's slot away and return the frame that was in it."""

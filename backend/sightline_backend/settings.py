@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sightline_engines.load import EngineName
@@ -34,8 +34,19 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("sightline") / "models",
         description="Folder of downloaded and added models.",
     )
+    database_url: str | None = Field(
+        default=None,
+        description="Where models and jobs are indexed, such as "
+        "postgresql+psycopg://user:password@host/sightline; unset: SQLite in models_dir.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder whose data sets may be named in API and pages; unset: uploads alone.",
+    )
     max_models: int = Field(default=3, ge=1, le=32, description="Models in memory at once.")
-    engine: EngineName = Field(default="auto", description="auto, onnxruntime or openvino.")
+    engine: EngineName = Field(
+        default="auto", description="auto, onnxruntime, openvino or tensorrt."
+    )
     device: str | None = Field(
         default=None, description="cpu, cuda, cuda:1 or tensorrt; unset: the best there is."
     )
@@ -78,6 +89,27 @@ class Settings(BaseSettings):
         default=60, gt=0, description="Time an upload may take to arrive, seconds."
     )
     max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of a picture.")
+    max_model_bytes: int = Field(default=2**30, ge=1024, description="Largest model file, bytes.")
+    max_dataset_bytes: int = Field(
+        default=4 * 2**30, ge=1024, description="Largest data set, bytes, packed and unpacked."
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Take .pt and .pth files, which are programs; they are opened behind walls.",
+    )
+    admin_token: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Password of every call that changes models or starts jobs; unset: none asked. Reading "
+            "needs none: lists, logs of jobs, downloads of models."
+        ),
+    )
+    max_accuracy_loss: float = Field(
+        default=0.01, ge=0, le=1, description="mAP50-95 that a promoted model may lose."
+    )
+    job_timeout_s: float = Field(
+        default=6 * 3600, gt=0, description="Longest time of one job, seconds."
+    )
 
     shutdown_timeout_s: float = Field(
         default=18, gt=0, description="Time for work in hand when the server stops, seconds."
@@ -114,7 +146,7 @@ class Settings(BaseSettings):
                 )
         return tuple(origin.lower() for origin in value)
 
-    @field_validator("device", "trace_to", mode="before")
+    @field_validator("device", "trace_to", "database_url", "data_dir", "admin_token", mode="before")
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None

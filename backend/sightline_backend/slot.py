@@ -36,6 +36,7 @@ class Slot(Generic[T]):
     """
 
     fps: float | None = None  # what the stream is promised
+    leaving: bool = False  # it has moved to another engine and waits here for its last frame
     ticket: Ticket[T] | None = None
     since_s: float = 0.0  # when the frame in the slot came, or the one whose turn it took
     place: Place = (SHARING, 0.0, 0.0)

@@ -54,6 +54,22 @@ class Telemetry:
         """Count a model that was loaded, or not."""
         self.metrics.model_loads.labels(result).inc()
 
+    def job_ended(self, kind: str, result: str, seconds: float) -> None:
+        """Count a job that ended `seconds` after its start."""
+        self.metrics.lifecycle.job_ended(kind, result, seconds)
+
+    def plan_rebuild(self, result: str) -> None:
+        """Count a TensorRT plan that was "built" anew, or "failed"."""
+        self.metrics.lifecycle.plan_rebuild(result)
+
+    def swapped(self, result: str) -> None:
+        """Count a change of what serves under a model's name."""
+        self.metrics.lifecycle.swapped(result)
+
+    def shadow_compared(self, agreed: bool) -> None:
+        """Count a frame that a candidate saw, too."""
+        self.metrics.lifecycle.shadow_compared(agreed)
+
     def frame_refused(self) -> None:
         """Count a picture that its sender has to mend."""
         self.metrics.frames.labels("refused").inc()

@@ -1,4 +1,6 @@
+# Its types depend on whether it is installed.
 # mypy: disable-error-code="import-not-found, misc, untyped-decorator"
+# mypy: disable-error-code="attr-defined, index, union-attr"
 """Ultralytics' own predictor on the same ONNX file, in plain FastAPI.
 
 default: what most tutorials show, `model(picture)` inside the endpoint.

@@ -13,6 +13,7 @@ from types import FrameType
 from benchmarks.load.run import LoadError
 from benchmarks.serving import cores, report
 from benchmarks.serving.accuracy import measure_accuracy
+from benchmarks.serving.beside import beside_a_job
 from benchmarks.serving.endurance import endure
 from benchmarks.serving.faults import kills
 from benchmarks.serving.figures import Measured, figures
@@ -21,8 +22,8 @@ from benchmarks.serving.numbers import streams_of
 from benchmarks.serving.plan import GROUPS, ROOT, BenchmarkError, Plan, write_frames
 from benchmarks.serving.rounds import rounds, streams_for
 from benchmarks.serving.search import most_streams
-from sightline_backend.models.store import ModelStore
 from sightline_backend.settings import Settings
+from sightline_backend.store.store import open_store
 from sightline_engines.errors import SightlineError
 
 SOAK_LOAD = 1.0  # of the roofline
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shared = cores.share_out(cores.own_cores())
     with tempfile.TemporaryDirectory(prefix="sightline-frames-") as folder:
         try:
-            spec = ModelStore(Settings().models_dir).find(asked.model)
+            spec = open_store(Settings().models_dir).models.find(asked.model)
         except SightlineError as error:
             print(error.message, file=sys.stderr)
             return 1
@@ -68,6 +69,9 @@ def measure(plan: Plan, quick: bool = False) -> Measured:
     if "M9" in plan.only:
         _say("kills")
         measured.kills = kills(plan, roofline, deadline_ms)
+    if "jobs" in plan.only:
+        _say("a job beside the streams")
+        measured.beside = beside_a_job(plan, roofline, deadline_ms)
     if "guards" in plan.only:
         _say("accuracy")
         measured.accuracy = measure_accuracy(plan, most=30 if quick else None)

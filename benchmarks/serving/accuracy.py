@@ -15,8 +15,8 @@ from websockets.typing import Subprotocol
 
 from benchmarks.serving.plan import BenchmarkError, Plan
 from benchmarks.serving.server import Server
-from sightline_backend.models.store import ModelStore
 from sightline_backend.settings import Settings
+from sightline_backend.store.store import open_store
 from sightline_engines import wire
 from sightline_engines.load import load_engine
 from sightline_engines.picture import PictureLimits, decode_picture
@@ -52,7 +52,7 @@ def measure_accuracy(plan: Plan, most: int | None = None) -> Accuracy | None:
     if not labels.is_file():
         return None
     truth: dict[str, Any] = json.loads(labels.read_text())
-    spec = ModelStore(Settings().models_dir).find(plan.model)
+    spec = open_store(Settings().models_dir).models.find(plan.model)
     truth = known_truth(truth, spec.labels, most)
     folder = plan.data / "coco" / "images"
     files = [(row["id"], (folder / row["file_name"]).read_bytes()) for row in truth["images"]]

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving.numbers import quantile
-from sightline_backend.models.store import ModelStore
 from sightline_backend.settings import Settings
+from sightline_backend.store.store import open_store
 from sightline_engines import wire
 from sightline_engines.load import load_engine
 from sightline_engines.picture import PictureLimits, decode_frame
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0)
     asked = parser.parse_args()
     settings = Settings()  # the engine and the device are those that the server would take
-    spec = ModelStore(settings.models_dir).find(asked.model)
+    spec = open_store(settings.models_dir).models.find(asked.model)
     jpegs = [path.read_bytes() for path in sorted(asked.frames.glob("*.jpg"))]
     match asked.what:
         case "engine":

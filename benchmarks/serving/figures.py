@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.load.report import Ages
 from benchmarks.serving.accuracy import Accuracy
+from benchmarks.serving.beside import Beside
 from benchmarks.serving.endurance import Long, age_growth, memory_growth
 from benchmarks.serving.faults import Kill
 from benchmarks.serving.numbers import fairness, median_ratio
@@ -29,6 +30,8 @@ TARGETS: dict[str, tuple[str, str, float]] = {
     "M9_time": ("kill -9: first answer in time ÷ a cold engine load", "≤", 1.2),
     "M9_sessions": ("kill -9: sessions lost", "≤", 0.0),
     "M10": ("memory growth after warm-up, MB/h", "≤", 1.0),
+    "jobs_goodput": ("beside a job: frames/s in time at saturation ÷ without", "≥", 0.90),
+    "jobs_p99": ("beside a job: p99 result age at half load ÷ without", "≤", 1.5),
     "guard_wrong_stream": ("answers to the wrong stream or frame", "≤", 0.0),
     "guard_fairness": ("Jain fairness at twice the load", "≥", 0.95),
     "guard_accuracy": ("AP50 served ÷ bare", "≥", 0.999),
@@ -64,6 +67,7 @@ class Measured:
     rounds: list[Round] = field(default_factory=list)
     capacity: Capacity | None = None
     kills: list[Kill] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
     growth: Long | None = None
     soak: Long | None = None
     accuracy: Accuracy | None = None
@@ -86,6 +90,7 @@ def figures(measured: Measured) -> list[Figure]:
         *_round_figures(measured.rounds),
         *_long_figures(measured),
         *_fault_figures(measured.kills),
+        *_beside_figures(measured.beside),
         *_guards(measured),
     ]
     if measured.capacity is not None:
@@ -163,10 +168,31 @@ def _fault_figures(kills: Sequence[Kill]) -> Iterator[Figure]:
         yield judged("M9_sessions", sum(kill.sessions_lost for kill in kills))
 
 
+def _beside_figures(found: Sequence[Beside]) -> Iterator[Figure]:
+    full = [one for one in found if one.load == "full"]
+    if full:
+        without, with_job = (
+            statistics.median(report.goodput for report in reports)
+            for reports in zip(*((one.without, one.with_job) for one in full), strict=True)
+        )
+        note = f"{with_job:.1f} ÷ {without:.1f} frames/s, while a benchmark runs at lowest priority"
+        yield judged("jobs_goodput", statistics.median(one.goodput for one in full), note)
+    half = [one for one in found if one.load == "half"]
+    if half:
+        without, with_job = (
+            statistics.median(report.age_ms.p99 for report in reports)
+            for reports in zip(*((one.without, one.with_job) for one in half), strict=True)
+        )
+        share = statistics.median(one.goodput for one in half)
+        note = f"{with_job:.1f} ÷ {without:.1f} ms; {share:.3f} of the frames/s in time"
+        yield judged("jobs_p99", statistics.median(one.p99 for one in half), note)
+
+
 def _guards(measured: Measured) -> Iterator[Figure]:
     loads = [load for one in measured.rounds for load in one.loads.values()]
     reports = [load.report for load in loads]
     reports += [long.report for long in (measured.growth, measured.soak) if long is not None]
+    reports += [report for one in measured.beside for report in (one.without, one.with_job)]
     if reports:
         wrong = sum(report.wrong_stream + report.wrong_seq for report in reports)
         yield judged("guard_wrong_stream", wrong, f"of {sum(r.answered for r in reports)} answers")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 60
 SIZE_WH = (1280, 720)
 QUALITY = 85
-GROUPS = ("M1", "M2", "M3", "M4", "M6", "M7", "M8", "M9", "M10", "guards")
+GROUPS = ("M1", "M2", "M3", "M4", "M6", "M7", "M8", "M9", "M10", "jobs", "guards")
 
 
 class BenchmarkError(RuntimeError):

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sightline_backend.cli.checks import backend, camera, ice, model, python, stun
+from sightline_backend.cli.checks import backend, camera, gpu, ice, model, python, stun
 from sightline_backend.cli.checks.check import State
-from sightline_backend.models.store import ModelStore
+from sightline_backend.store.models import ModelStore
+from sightline_engines.assets import shipped_model
+from sightline_engines.benchmark.cells import CellResult, Spread
+from sightline_engines.benchmark.run import Trial
+from sightline_engines.convert.options import Converted, ConvertOptions, Parity
+from sightline_engines.device import nvidia_gpus
+from sightline_engines.errors import ModelFileError
+from sightline_engines.progress import quiet
+from sightline_engines.recognise import recognise
+from sightline_engines.types import ModelSpec
 from tests.cli.conftest import Run
 from tests.cli.running import free_port, running
 from tests.models import file_server
@@ -39,7 +49,8 @@ def test_a_healthy_machine_gets_a_line_a_thing_and_status_0(
 def test_json_is_for_programs(run: Run, ports: tuple[str, ...]) -> None:
     checks = json.loads(run("doctor", "--json", *ports).stdout)
     assert {tuple(check) for check in checks} == {("name", "state", "found", "mend")}
-    assert all(check["mend"] for check in checks if check["state"] != "ok")
+    assert all(check["mend"] for check in checks if check["state"] in ("warn", "fail"))
+    assert not [check for check in checks if check["state"] == "ok" and "can't" in check["found"]]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +79,92 @@ def test_a_running_stack_is_recognised(run: Run) -> None:
     found = {check["name"]: check["found"] for check in checks}
     assert "sightline-webcam on" in found["server"]
     assert "answer at" in found["pages"]
+
+
+def test_without_a_gpu_the_gpu_check_says_what_is_missing_and_begins_nothing(run: Run) -> None:
+    if nvidia_gpus():
+        pytest.skip("this machine has a GPU")
+    result = run("doctor", "--gpu", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert set(checks) == {
+        "gpu driver", "tensorrt", "onnxruntime cuda", "onnxruntime tensorrt", "model",
+    }  # fmt: skip
+    assert "no NVIDIA GPU is seen" in checks["gpu driver"]["found"]
+    assert "no plan can be built" in checks["tensorrt"]["found"]
+    assert "onnx-gpu" in checks["onnxruntime cuda"]["found"]
+    assert all("docs/gpu.md" in c["mend"] for c in checks.values() if c["state"] == "fail")
+
+
+@pytest.mark.parametrize(
+    ("names", "state", "said"),
+    [
+        ([], State.FAIL, "there are none"),
+        (["labels/a.txt"], State.FAIL, "there are none"),
+        (["a.jpg", "below/b.PNG", "below/b.txt"], State.OK, "2 in "),
+    ],
+)
+def test_the_pictures_of_a_folder_are_found(
+    tmp_path: Path, names: list[str], state: State, said: str
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    paths, check = gpu.pictures_in(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        name for name in names if not name.endswith(".txt")
+    ]
+    assert check.state is state
+    assert said in check.found
+
+
+def test_a_folder_without_pictures_is_a_failure(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("doctor", "--gpu", "--json", "--data", tmp_path / "empty")
+    checks = {check["name"]: check for check in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert "leave --data out" in checks["pictures"]["mend"]
+    assert run("doctor", "--gpu", "--data", tmp_path / "gone").exit_code == 2
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_was_tried_on_a_gpu_is_a_line_each_and_a_failure_keeps_its_reason(
+    named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = recognise(shipped_model())
+    made = replace(spec, precision="fp16")
+    parity = Parity(12, 40, 0.99, 0.98, 0.001, 0.98)
+    asked: list[str] = []
+    pictures = [tmp_path / "real.jpg"] if named else []
+
+    def convert(
+        source: ModelSpec, options: ConvertOptions, given: Sequence[Path], *_: object
+    ) -> Converted:
+        asked.append(options.precision)
+        assert given == pictures if named else len(given) == 64
+        if options.precision == "fp32":
+            raise ModelFileError("TensorRT can't build it")
+        return Converted(made, parity)
+
+    def run_matrix(trials: list[Trial], *_: object) -> list[CellResult]:
+        times = Spread.of([2.0, 2.0, 2.0])
+        done = [CellResult(t.cell, "done", engine_ms=times, pipeline_fps=400.0) for t in trials]
+        return [*done[:-1], CellResult(trials[-1].cell, "failed", "out of memory")]
+
+    monkeypatch.setattr("sightline_engines.convert.convert.convert", convert)
+    monkeypatch.setattr("sightline_engines.benchmark.run.run_matrix", run_matrix)
+    rows = gpu.try_gpu(spec, quiet, pictures)
+    checks = {check.name: check for check in gpu.rows_as_checks(rows)}
+    assert asked == ["fp32", "fp16", "int8"]
+    assert checks["tensorrt fp32, batch 0"].found == "TensorRT can't build it"
+    drawn = "" if named else ", calibrated on drawn pictures"
+    said = f"2.00 ms, 400 pictures/s, 99.0% of boxes agree{drawn}"
+    assert checks["tensorrt int8, batch 1"].found == said
+    assert ("--data" in checks["tensorrt int8, batch 8"].mend) != named
+    ran = checks["tensorrt fp16, batch 1"]
+    assert (ran.state, ran.found) == (State.OK, "2.00 ms, 400 pictures/s, 99.0% of boxes agree")
+    assert checks["onnxruntime on tensorrt fp32, batch 1"].found == "2.00 ms, 400 pictures/s"
+    assert [check.found for check in checks.values()].count("out of memory") == 1
 
 
 def test_a_stranger_on_the_port_is_told_from_sightline() -> None:

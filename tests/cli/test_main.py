@@ -11,17 +11,19 @@ from sightline_backend.version import VERSION
 from tests.cli.conftest import Run
 from tests.cli.running import SIGHTLINE
 
+COMMANDS = ("up", "serve", "detect", "models", "convert", "benchmark", "tune", "jobs", "doctor")
+
 
 def test_help_names_every_command(run: Run) -> None:
     said = run("--help").stdout
-    assert all(name in said for name in ("up", "serve", "detect", "models", "doctor"))
+    assert all(name in said for name in COMMANDS)
 
 
 def test_version_is_said(run: Run) -> None:
     assert run("--version").stdout == f"sightline {VERSION}\n"
 
 
-@pytest.mark.parametrize("command", ["up", "serve", "detect", "models", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from sightline_backend.cli.console import fail
-from sightline_backend.models.store import ModelStore
 from sightline_backend.settings import Settings
+from sightline_backend.store.models import ModelStore
+from sightline_backend.store.store import Store, open_store
 
 
 def read_settings(**given: Any) -> Settings:
@@ -25,6 +26,12 @@ def read_settings(**given: Any) -> Settings:
         fail("A setting is wrong. " + "; ".join(problems))
 
 
+def store() -> Store:
+    """Return the store that the settings name; nothing is opened yet."""
+    settings = read_settings()
+    return open_store(settings.models_dir, settings.database_url)
+
+
 def model_store() -> ModelStore:
-    """Return the store in the folder that the settings name."""
-    return ModelStore(read_settings().models_dir)
+    """Return the models of that store."""
+    return store().models

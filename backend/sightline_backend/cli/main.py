@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from sightline_backend.cli.benchmark import benchmark
+from sightline_backend.cli.convert import convert
 from sightline_backend.cli.detect import detect
 from sightline_backend.cli.doctor import doctor
+from sightline_backend.cli.jobs import jobs
 from sightline_backend.cli.models import models
+from sightline_backend.cli.pipeline import tune
+from sightline_backend.cli.promote import promote, rollback, shadow
 from sightline_backend.cli.serve import serve
 from sightline_backend.cli.up import up
 
@@ -21,6 +26,12 @@ app.command()(up)
 app.command()(serve)
 app.command()(detect)
 app.add_typer(models, name="models")
+for change in (promote, rollback, shadow):
+    models.command()(change)
+app.command()(convert)
+app.command()(benchmark)
+app.command()(tune)
+app.add_typer(jobs, name="jobs")
 app.command()(doctor)
 
 

@@ -20,7 +20,7 @@ def serve(
 ) -> None:
     """Serve detections over HTTP and WebSocket, without the pages.
 
-    Everything else is set by SIGHTLINE_* variables (docs/cli.md).
+    Everything else is set by SIGHTLINE_* variables (docs/settings.md).
     """
     from sightline_backend.cli.configuration import read_settings
     from sightline_backend.cli.console import plain_errors

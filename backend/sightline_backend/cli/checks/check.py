@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a thing is; FAIL keeps Sightline from working here."""
+    """How a thing is; INFO is missing and need not be, FAIL keeps Sightline from working here."""
 
     OK = "ok"
+    INFO = "info"
     WARN = "warn"
     FAIL = "fail"
 
@@ -26,6 +27,10 @@ class Check:
 
 def ok(name: str, found: str) -> Check:
     return Check(name, State.OK, found)
+
+
+def info(name: str, found: str) -> Check:
+    return Check(name, State.INFO, found)
 
 
 def warn(name: str, found: str, mend: str) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightline_backend.cli.checks.check import Check, fail, ok, warn
+from sightline_backend.cli.checks.check import Check, fail, info, ok, warn
 from sightline_backend.settings import Settings
 from sightline_engines.device import nvidia_gpus
 from sightline_engines.errors import SightlineError
@@ -42,14 +42,17 @@ def check_choices() -> list[Check]:
     """Say of each way to run a model whether it is there and why."""
     choices = engine_choices()
     able = [choice for choice in choices if choice.available]
-    rivals = [choice for choice in able if choice.device == able[0].device]
+    # A plan is built on purpose: auto never chooses TensorRT by itself.
+    rivals = [c for c in able if c.device == able[0].device and c.name != "tensorrt"]
     takes = "auto takes this one" if len(rivals) == 1 else "auto takes the faster of these"
     checks = []
     for choice in choices:
         name = f"{choice.name} on {choice.device}"
         chosen = f" ({takes})" if choice in rivals else ""
-        state = "can run" if choice.available else "can't run"
-        checks.append(ok(name, f"{state}: {choice.why}{chosen}"))
+        if choice.available:
+            checks.append(ok(name, f"can run: {choice.why}{chosen}"))
+        else:
+            checks.append(info(name, f"can't run: {choice.why}"))
     if not able:
         checks.append(fail("engine", "nothing can run a model here", "Run `make install` again."))
     return checks

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sightline_backend.cli.checks.check import Check, fail, ok, warn
-from sightline_backend.models.store import ModelStore
-from sightline_engines.errors import ModelFileError
+from sightline_backend.store.models import ModelStore
+from sightline_engines.errors import SightlineError
 from sightline_engines.types import ModelSpec
 
 
@@ -12,7 +12,7 @@ def check_model(store: ModelStore, name: str) -> tuple[Check, ModelSpec | None]:
     """Say whether the model that is set can be read, and return it."""
     try:
         spec = store.find(name)
-    except ModelFileError as error:
+    except SightlineError as error:
         mend = "Set SIGHTLINE_MODEL to one that `sightline models list` shows."
         return fail("model", error.message, mend), None
     size = spec.path.stat().st_size / 1e6
