@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,6 +25,14 @@ class BackendError(SightlineError):
     """The detector refused a request or can't be reached."""
 
     code = "backend"
+
+
+class RefusedError(BackendError):
+    """The detector was reached and said no; `why` is its word for it."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,12 @@ class Model:
 class Backend:
     """Asks the detector over HTTP; may be used from several threads."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, admin_token: str | None = None) -> None:
         self.url = url
         # Connections are not kept: a page's process may hold this object for weeks.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
+        self._password = {"authorization": f"Bearer {admin_token}"} if admin_token else {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,10 +100,12 @@ class Backend:
             return None
 
     def models(self) -> tuple[Model, ...]:
-        """Return the models, the default first; none if the detector can't be reached."""
+        """Return the models that can detect, the default first; none if nobody answers."""
         try:
-            return tuple(Model.from_dict(entry) for entry in self._get("/api/models"))
-        except (BackendError, KeyError, TypeError, ValueError):
+            listed = self._get("/api/models")
+            # A checkpoint detects nothing before it is converted, which the page Models does.
+            return tuple(Model.from_dict(one) for one in listed if one.get("format") != "pt")
+        except (AttributeError, BackendError, KeyError, TypeError, ValueError):
             return ()
 
     def figures(self, minutes: float) -> Figures | None:
@@ -101,6 +114,52 @@ class Backend:
             return Figures.from_dict(self._get(f"/api/monitor?minutes={minutes:g}"))
         except (BackendError, KeyError, TypeError, ValueError, OverflowError):
             return None
+
+    def read(self, path: str, **asked: Any) -> Any:
+        """Return what the detector answers to a question; raises BackendError."""
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        try:
+            return _answer(self._client.get(path, params=wanted))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def change(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float | None = None
+    ) -> Any:
+        """Have the detector do something, with the password; raises BackendError."""
+        return self._ask(method, path, timeout_s, json=body)
+
+    def send(
+        self, path: str, content: Iterable[bytes], size: int, timeout_s: float, **asked: str | None
+    ) -> Any:
+        """Send a file of `size` bytes piece by piece, with the password; raises BackendError."""
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        length = {"content-length": str(size)}
+        return self._ask("POST", path, timeout_s, content=content, params=wanted, headers=length)
+
+    def _ask(self, method: str, path: str, timeout_s: float | None, **what: Any) -> Any:
+        timeout = timeout_s or self._client.timeout
+        headers = {**what.pop("headers", {}), **self._password}
+        try:
+            return _answer(
+                self._client.request(method, path, headers=headers, timeout=timeout, **what)
+            )
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def stream(self, path: str, **asked: Any) -> AbstractContextManager[httpx.Response]:
+        """Return an answer that comes piece by piece; raises httpx.HTTPError when entered."""
+        return self._client.stream("GET", path, params=asked)
+
+    def file(self, path: str, **asked: Any) -> bytes:
+        """Return a file; raises BackendError."""
+        try:
+            response = self._client.get(path, params=asked)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            _answer(response)
+        return response.content
 
     def detect(self, picture: bytes, settings: wire.Settings) -> Result:
         """Return a picture's detections; raises BackendError.
@@ -153,14 +212,16 @@ def _retry_after_s(response: httpx.Response) -> float:
 
 
 def _answer(response: httpx.Response) -> Any:
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
     try:
         data = response.json()
     except ValueError as error:
         raise _no_sightline(response) from error
     if response.is_error:
         try:
-            raise BackendError(str(data["error"]["message"]))
-        except (KeyError, TypeError) as error:
+            raise RefusedError(str(data["error"]["message"]), str(data["error"].get("code", "")))
+        except (AttributeError, KeyError, TypeError) as error:
             raise _no_sightline(response) from error
     return data
 

@@ -78,7 +78,8 @@ class LiveClient:
     ) -> None:
         """Change thresholds, classes or model; they reach the server without a restart.
 
-        `input_size_wh` is what the chosen model sees; None: what the server greets with.
+        `input_size_wh` is what the chosen model sees, until the server greets with it; None: what
+        it greeted with first.
         """
         self._input_size_wh = input_size_wh
         if settings != self._settings:
@@ -97,7 +98,7 @@ class LiveClient:
         elif not exchange.ready(came_s):
             self._stats.drop("waiting")
         else:
-            limit_wh = self._input_size_wh or exchange.input_size_wh
+            limit_wh = exchange.told_size_wh or self._input_size_wh or exchange.input_size_wh
             self._offer = _Offer(_fitted(image, limit_wh), came_s)
             self._kick()
 

@@ -33,6 +33,7 @@ class Exchange:
 
     def __init__(self, hello: wire.Hello, stats: LiveStats) -> None:
         self.input_size_wh = hello.input_size_wh
+        self.told_size_wh: tuple[int, int] | None = None  # by a later hello: of what answers now
         self.seen: Seen | None = None
         self.problem: str | None = None
         self._stats = stats
@@ -88,8 +89,11 @@ class Exchange:
                     self._fail(text)
             case wire.Settings():
                 self.problem = None
-            case wire.Hello():
-                pass  # a second greeting says nothing new
+            case wire.Hello() as hello:  # another model or engine answers from now on
+                self.input_size_wh = self.told_size_wh = hello.input_size_wh
+                self._max_frame_bytes = hello.max_frame_bytes
+                self._stats.serving(hello.model)
+                self.problem = None
 
     def _take_result(self, result: Result, now_s: float) -> None:
         sent = self._sent.pop(result.seq, None)

@@ -41,9 +41,15 @@ def rows(findings: list[Finding]) -> list[dict[str, Any]]:
 
 
 def summary(findings: list[Finding]) -> str:
-    """Return the count of each class in words, most frequent first."""
-    counts = Counter(row["class"] for row in rows(findings))
-    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing found"
+    """Return the count of each class in words, most frequent first.
+
+    What stays in a clip for a while has a box in each of its pictures: there, boxes are counted.
+    """
+    counts = Counter(row["class"] for row in rows(findings)).most_common()
+    if any(finding.time_s is not None for finding in findings):
+        words = [f"{count} of {name}" for name, count in counts]
+        return "boxes: " + ", ".join(words) if words else "nothing found"
+    return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"
 
 
 def to_csv(findings: list[Finding]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -51,7 +51,13 @@ class Settings(BaseSettings):
         default=60, gt=0, description="Longest wait for the answer to an upload, seconds."
     )
 
-    @field_validator("public_backend_url", "grafana_url", mode="before")
+    admin_token: SecretStr | None = Field(
+        default=None,
+        description="The detector's SIGHTLINE_ADMIN_TOKEN; whoever reaches these pages may then "
+        "change models and start jobs.",
+    )
+
+    @field_validator("public_backend_url", "grafana_url", "admin_token", mode="before")
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None

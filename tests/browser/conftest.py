@@ -116,6 +116,24 @@ def slow_site(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield from _site(scene, tmp_path_factory.mktemp("slow"), "--delay-ms", "500")
 
 
+@pytest.fixture(scope="package")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run pages and the real server, which asks for a password before anything is changed."""
+    folder = tmp_path_factory.mktemp("workshop")
+    port, backend_port = free_port(), free_port()
+    token = {"admin_token": "open-sesame"}
+    models = {"models_dir": str(folder / "models")}
+    backend = processes.backend(backend_port, folder / "backend.log", **models, **token)
+    pages = processes.pages(port, backend_port, folder / "pages.log", **token)
+    try:
+        backend.start()
+        pages.start()
+        yield Site(f"http://localhost:{port}", pages, backend)
+    finally:
+        pages.stop()
+        backend.stop()
+
+
 def _site(scene: Scene, folder: Path, *options: str) -> Iterator[Site]:
     port, backend_port = free_port(), free_port()
     log = folder / "backend.log"

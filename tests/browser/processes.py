@@ -96,12 +96,14 @@ def odd_backend(port: int, log: Path, *options: str) -> Program:
     return Program(command, {}, f"http://127.0.0.1:{port}/health", log)
 
 
-def pages(port: int, backend_port: int, log: Path) -> Program:
+def pages(port: int, backend_port: int, log: Path, **settings: str) -> Program:
     """Return the product's own pages."""
     command = [
         sys.executable,
         *("-m", "streamlit", "run", "frontend/sightline_frontend/app.py"),
         *("--server.port", str(port), "--server.headless", "true"),
     ]
-    environment = {"SIGHTLINE_BACKEND_URL": f"http://127.0.0.1:{backend_port}"}
+    environment = {"SIGHTLINE_BACKEND_URL": f"http://127.0.0.1:{backend_port}"} | {
+        f"SIGHTLINE_{name.upper()}": value for name, value in settings.items()
+    }
     return Program(command, environment, f"http://127.0.0.1:{port}/_stcore/health", log)

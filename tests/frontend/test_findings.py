@@ -41,6 +41,12 @@ def test_each_detection_is_a_row_with_its_file() -> None:
     assert summary([finding("a", TWO), finding("b", TWO[:1])]) == "2 face, 1 person"
 
 
+def test_a_clips_summary_says_that_it_counts_boxes_not_people() -> None:
+    assert summary([finding("c.mp4", Detections.empty(), time_s=0.0)]) == "nothing found"
+    clip = [finding("c.mp4", TWO, time_s=0.0), finding("c.mp4", TWO[:1], time_s=0.5)]
+    assert summary(clip) == "boxes: 2 of face, 1 of person"
+
+
 def test_the_pictures_of_a_clip_carry_their_time() -> None:
     table = list(csv.DictReader(io.StringIO(to_csv([finding("c.mp4", TWO, time_s=0.5)]))))
     assert [row["time_s"] for row in table] == ["0.5", "0.5"]

@@ -103,7 +103,7 @@ def test_a_detector_that_is_well_is_called_healthy_with_its_numbers() -> None:
         ("Frames answered", "30.0 fps", "1 stream"),
         ("Age of an answer, p95", "62.3 ms", "deadline 500 ms"),
         ("Inference, mean", "21.3 ms", "p95 4.0 ms"),
-        ("Engine busy", "62%", "sustains 48.2 fps"),
+        ("Engine busy", "62%", "at best 48.2 fps"),
     ]
 
 
@@ -249,6 +249,35 @@ def test_a_figure_that_an_older_server_lacks_is_nothing_at_all_times() -> None:
     assert WELL.over_time("unheard_of") == [None, None]
     assert WELL.over_time("busy_share", 100) == [None, 62.0]
     assert not WELL.known("unheard_of")
+
+
+@pytest.mark.parametrize(
+    ("kind", "figures", "said"),
+    [
+        ("line", {"yes": [], "no": []}, True),
+        ("line", {"yes": [None, None], "no": [1.0, 1.0]}, True),  # a limit is always there
+        ("line", {"yes": [None, 0.0], "no": [1.0, 1.0]}, False),
+        ("stack", {"yes": [None, 0.0], "no": [1.0, 1.0]}, True),
+        ("stack", {"yes": [0.0, 0.1], "no": [1.0, 1.0]}, False),
+    ],
+)
+def test_a_chart_without_figures_says_so(
+    kind: str, figures: dict[str, list[float | None]], said: bool
+) -> None:
+    def script(kind: str, figures: dict[str, list[float | None]]) -> None:
+        from typing import Literal
+
+        from sightline_frontend.views.charts import Chart, draw
+
+        colours = {"yes": "#111111", "no": "#222222"}
+        shape: Literal["stack", "line"] = "stack" if kind == "stack" else "line"
+        chart = Chart("Frames, a second", colours, shape, limit="no")
+        draw(chart, [1000.0 + at for at in range(len(figures["yes"]))], figures)
+
+    app = AppTest.from_function(script, kwargs={"kind": kind, "figures": figures}).run()
+    assert not app.exception
+    heading = app.get("html")[0].proto.body
+    assert ("nothing in this time" in heading) == said
 
 
 @pytest.mark.parametrize("kind", ["line", "stack"])

@@ -21,7 +21,10 @@ export function backendUrl({ publicUrl, port }, { protocol, hostname }) {
 }
 
 export class Connection {
-  /** `onHello`, `onMessage(message)` and `onLost(reason)` are called as things happen. */
+  /**
+   * `onHello(message, again)`, `onMessage(message)` and `onLost(reason)` are called as things
+   * happen; `again`: another model or engine answers on the line that is open.
+   */
   constructor({ onHello, onMessage, onLost }) {
     Object.assign(this, { onHello, onMessage, onLost });
     this.url = "";
@@ -67,10 +70,11 @@ export class Connection {
   heard(message) {
     this.heardMs = performance.now();
     if (message.type === "hello") {
+      const again = this.ready;
       this.ready = true;
       this.attempt = 0;
       this.reason = "";
-      this.onHello(message);
+      this.onHello(message, again);
       return;
     }
     if (message.type === "error" && message.seq == null) this.reason = message.message;

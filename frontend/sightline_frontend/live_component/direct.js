@@ -23,7 +23,7 @@ export class DirectStream {
     });
     this.encoder = new Encoder((encoded) => this.encoded(encoded));
     this.connection = new Connection({
-      onHello: (hello) => this.hello(hello),
+      onHello: (hello, again) => (again ? this.changed(hello) : this.hello(hello)),
       onMessage: (message) => this.answered(message),
       onLost: (reason) => this.offline(reason),
     });
@@ -85,6 +85,14 @@ export class DirectStream {
     this.forgetFrames(hello.credits);
     this.sendSettings();
     this.onState("Live");
+    this.onMessage(null);
+  }
+
+  /** Go on with what answers now; frames that are under way get their ends all the same. */
+  changed(hello) {
+    this.limits = hello;
+    this.inputSizeWh = hello.input_size_wh;
+    this.stats.model = hello.model;
     this.onMessage(null);
   }
 

@@ -91,7 +91,7 @@ async function start() {
   try {
     const opened = await (args.face === "camera" ? startWebrtc() : startDirect());
     clearTimeout(asking);
-    if (args.face === "camera") showState("Camera on");
+    if (args.face === "camera") showState("Live");
     showMessage(null);
     showRunning(true);
     await showCameras(opened);

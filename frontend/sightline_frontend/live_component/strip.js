@@ -1,7 +1,7 @@
 // The strip of figures under the picture; the same for both ways of transport.
 
 const DROP_WORDS = {
-  waiting: "detector busy",
+  waiting: "waiting for the last answer",
   encoding: "encoder busy",
   superseded: "newer frame came",
   late: "too late to matter",

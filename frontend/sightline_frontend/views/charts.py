@@ -34,18 +34,25 @@ def draw(
     chart: Chart, times: Sequence[float], series: Mapping[str, Sequence[float | None]]
 ) -> None:
     """Draw a chart; `times` are Unix seconds, each of `series` is as long."""
-    st.html(_heading(chart))
+    shown = [one for name, values in series.items() if name != chart.limit for one in values]
+    # Nothing but zeros is a line at the bottom, but no area.
+    empty = not any(shown) if chart.kind == "stack" else all(one is None for one in shown)
+    st.html(_heading(chart, empty=empty))
     data = {"time": [at * 1e3 for at in times], **series}
     st.vega_lite_chart(data, specification(chart), alt=chart.title, width="stretch")
 
 
-def _heading(chart: Chart) -> str:
-    """Return title and legend as HTML: it wraps on a phone and takes no room from the chart."""
+def _heading(chart: Chart, *, empty: bool) -> str:
+    """Return title and legend as HTML: it wraps on a phone and takes no room from the chart.
+
+    An `empty` chart says so here, where it moves nothing.
+    """
     entries = "".join(
         f'<span style="white-space:nowrap">{_swatch(chart, name, colour)} {name}</span> '
         for name, colour in chart.colours.items()
     )
-    return f'<div style="font-weight:600">{chart.title}</div>{_LEGEND.format(entries)}'
+    nothing = _NOTHING if empty else ""
+    return f'<div style="font-weight:600">{chart.title}{nothing}</div>{LEGEND.format(entries)}'
 
 
 def _swatch(chart: Chart, name: str, colour: str) -> str:
@@ -93,6 +100,7 @@ def specification(chart: Chart) -> dict[str, Any]:
     }
 
 
+_NOTHING = '<span style="font-weight:400;opacity:0.8"> · nothing in this time</span>'
 _AREA = {"type": "area", "opacity": 0.85, "line": False}
 _LINE = {"type": "line", "strokeWidth": 2}
 _TOOLTIP = [
@@ -101,6 +109,6 @@ _TOOLTIP = [
     {"field": "value", "type": "quantitative", "title": "value", "format": ".3~g"},
 ]
 _TIME_AXIS = {"format": "%H:%M:%S", "tickCount": 4, "labelOverlap": True, "grid": False}
-_LEGEND = (
+LEGEND = (
     '<div style="display:flex;flex-wrap:wrap;gap:0 1rem;font-size:0.875rem;opacity:0.8">{}</div>'
 )

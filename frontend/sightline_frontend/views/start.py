@@ -13,7 +13,8 @@ def show(backend: Backend, live: StreamlitPage, upload: StreamlitPage) -> None:
     """Show the page; `live` and `upload` are where its buttons lead."""
     st.title("See what your camera sees")
     st.markdown(
-        "Sightline finds people, faces and things in live video, on your own machine.  \n"
+        "Sightline finds people and faces in live video, or what your own model knows, on your "
+        "own machine.  \n"
         "Boxes sit on the moving picture; nothing is stored and nothing leaves your server."
     )
     with st.container(horizontal=True):

@@ -79,7 +79,7 @@ def _gpu(seen: Figures) -> Tile:
 
 def _engine(seen: Figures) -> Tile:
     share = _percent(seen.now.get("busy_share"))
-    sustains = f"sustains {_number(seen.now.get('capacity_fps'), 'fps')}"
+    sustains = f"at best {_number(seen.now.get('capacity_fps'), 'fps')}"
     return Tile("Engine busy", share, sustains, "busy_share", ("batches_of_one",))
 
 
