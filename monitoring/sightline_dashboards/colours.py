@@ -28,6 +28,12 @@ BY_LABEL: dict[str, dict[str, str]] = {
         "refused": REFUSED,
         "failed": BAD,
         "loaded": GOOD,
+        "done": GOOD,
+        "cancelled": QUIET,
+        "interrupted": NOTICE,
+        "swapped": GOOD,
+        "rolled_back": NOTICE,
+        "built": GOOD,
     },
     "reason": {
         "superseded": NOTICE,
@@ -54,5 +60,6 @@ BY_LABEL: dict[str, dict[str, str]] = {
         "corrected": NOTICE,
         "uncorrected": BAD,
     },
+    "state": {"queued": QUIET, "running": "blue"},
     "direction": {"sent": "purple", "received": "blue"},
 }

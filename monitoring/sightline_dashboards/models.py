@@ -6,6 +6,7 @@ from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from sightline_dashboards.colours import BAD, ENGINES, GOOD, PLAIN, QUIET, WARNING
+from sightline_dashboards.lifecycle import changes, jobs
 from sightline_dashboards.page import page
 from sightline_dashboards.panels import (
     Panel,
@@ -29,8 +30,9 @@ FALLBACK = {0: ("as asked for", GOOD), 1: ("slower engine", WARNING)}
 
 def models() -> Dashboard:
     """Return the dashboard."""
-    about = "The models in memory: which they are, whether they take frames, and how fast."
+    about = "The models: which are in memory, how fast they are, and how they came to serve."
     rows = {"Now": _now(), "Health": _health(), "Speed": _speed()}
+    rows |= {"Changes": changes(), "Jobs": jobs()}
     return page("sightline-models", about, rows, span="6h", refresh="30s")
 
 

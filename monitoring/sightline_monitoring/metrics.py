@@ -21,6 +21,7 @@ from prometheus_client import (
 from sightline_monitoring.buckets import BATCH_BUCKETS, LATENCY_BUCKETS_S
 from sightline_monitoring.gpu import GpuCollector
 from sightline_monitoring.guarded import Described, Guarded
+from sightline_monitoring.lifecycle import Lifecycle
 from sightline_monitoring.model_info import ModelInfo, ModelLabels
 from sightline_monitoring.rate import Rate
 
@@ -44,6 +45,7 @@ class Metrics:
         self._add_load()
         self._add_engine()
         self._add_models(version)
+        self.lifecycle = Lifecycle(self.registry)
 
     def add(self, collector: Described) -> None:
         """Tell what a collector says, too; it may fail."""

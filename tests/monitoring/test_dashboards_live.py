@@ -18,9 +18,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from sightline_monitoring import nvml
 from sightline_monitoring.gpu import GpuCollector
+from sightline_monitoring.lifecycle import Lifecycle
 from sightline_monitoring.memory_limit import MemoryLimitCollector
 from tests.browser.processes import backend
 from tests.cli.running import free_port
+from tests.monitoring import lifecycle
 from tests.monitoring.grafana import Question, View, dashboards, notes, panels, questions
 from tests.monitoring.prometheus_server import PrometheusServer, Sample, prometheus
 from tests.monitoring.test_gpu import FULL, Driver, card
@@ -33,6 +35,8 @@ BOARDS = dashboards()
 # the test has a GPU that is too hot, so alerts fire, and frames that failed.
 EMPTY: dict[str, str] = {}
 LIMITED = {"memory.max": "4000", "memory.current": "2000", "memory.stat": "inactive_file 500"}
+# What was measured of a model and of what it replaced: on a real one that takes a minute.
+MEASURED = ({lifecycle.MODEL: 0.41}, {lifecycle.MODEL: 0.004}, {lifecycle.MODEL: 0.9})
 HOT = {"nvmlDeviceGetTemperature": 90}  # FULL slows down at 92
 
 
@@ -96,17 +100,28 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             prometheus(folder / "second", targets, every_s=SCRAPE_S, faster=100)
         )
         second.wait_for("sightline_build_info")
-        answered = asyncio.run(traffic(port, server.process.pid, PHASE_S))
+        answered = asyncio.run(_first_phase(port, server.process.pid))
         second.wait_for("sightline_engine_ready == 1 and sightline_streams_active == 0")
         gpu_s = time.time()
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(nvml, "pynvml", driver)
         gpu.register(GpuCollector())
         gpu.register(MemoryLimitCollector(_limited(folder / "cgroup")))
+        measured = Lifecycle(gpu)
+        measured.watch_store(lambda: True)
+        measured.promoted(*MEASURED)
         answered += asyncio.run(traffic(port, server.process.pid, PHASE_S))
         second.wait_for("sightline_engine_ready == 1")
         second.wait_for('ALERTS{alertstate="firing",alertname="GpuHot"}')
         yield Watched(second, targets["sightline"], start_s, gpu_s, time.time(), answered)
+
+
+async def _first_phase(port: int, server_pid: int) -> int:
+    """Have jobs beside traffic, and then what they made promoted; return what was answered."""
+    answered, artefact = await asyncio.gather(
+        traffic(port, server_pid, PHASE_S), lifecycle.converted(port)
+    )
+    return answered + await lifecycle.promoted(port, artefact)
 
 
 def _limited(folder: Path) -> Path:

@@ -14,6 +14,12 @@ from sightline_monitoring.buckets import LATENCY_BUCKETS_S
 from sightline_monitoring.engine_processes import EngineProcessCollector
 from sightline_monitoring.gpu import GpuCollector
 from sightline_monitoring.host import HostCollector
+from sightline_monitoring.lifecycle import (
+    BUILD_RESULTS,
+    JOB_KINDS,
+    JOB_RESULTS,
+    SWAP_RESULTS,
+)
 from sightline_monitoring.memory_limit import MemoryLimitCollector
 from sightline_monitoring.metrics import (
     DROP_REASONS,
@@ -38,6 +44,12 @@ FIXED = {
     "sightline_queue_age_seconds": {"live", "upload"},
     "sightline_engine_restarts_total": set(RESTART_REASONS),
     "sightline_model_loads_total": {"loaded", "failed"},
+    "sightline_jobs_total": {*JOB_KINDS, *JOB_RESULTS},
+    "sightline_job_duration_seconds": set(JOB_KINDS),
+    "sightline_jobs_open": {"queued", "running"},
+    "sightline_engine_builds_total": set(BUILD_RESULTS),
+    "sightline_model_swaps_total": set(SWAP_RESULTS),
+    "sightline_shadow_frames_total": {"yes", "no"},
     "sightline_host_memory_bytes": {"total", "available"},
     "sightline_host_disk_bytes": {"total", "free"},
     "sightline_host_network_bytes_total": {"sent", "received"},
@@ -86,6 +98,7 @@ def test_labels_are_the_documented_ones(metrics: Metrics) -> None:
     metrics.models_in_memory([ModelLabels("webcam", "1", "openvino", "fp32", "cpu")])
     metrics.engines_running.labels("webcam")
     metrics.engine_busy.labels("webcam")
+    metrics.lifecycle.promoted({"webcam": 0.4}, {"webcam": 0.002}, {"webcam": 1.1})
     for name, family in families(metrics).items():
         labels = {key for sample in family.samples for key in sample.labels} - {"le"}
         assert labels == documented()[name], name
@@ -159,3 +172,21 @@ def test_two_servers_in_one_process_count_apart() -> None:
     one, two = Metrics(), Metrics(registry=CollectorRegistry())
     one.engine_ran(1)
     assert two.registry.get_sample_value("sightline_engine_executions_total") == 0
+
+
+def test_what_is_said_of_promoted_models_replaces_what_was_said_before(metrics: Metrics) -> None:
+    value = metrics.registry.get_sample_value
+    metrics.lifecycle.promoted({"webcam": 0.4, "yolo": 0.5}, {"webcam": 0.02}, {})
+    metrics.lifecycle.promoted({"webcam": 0.41}, {}, {"webcam": 1.5})
+    assert value("sightline_model_accuracy", {"model": "webcam"}) == 0.41
+    assert value("sightline_model_accuracy", {"model": "yolo"}) is None
+    assert value("sightline_model_accuracy_loss", {"model": "webcam"}) is None
+    assert value("sightline_model_slowdown_ratio", {"model": "webcam"}) == 1.5
+
+
+def test_only_jobs_that_ran_to_their_end_count_in_how_long_jobs_take(metrics: Metrics) -> None:
+    value = metrics.registry.get_sample_value
+    for result in JOB_RESULTS:
+        metrics.lifecycle.job_ended("convert", result, 4.0)
+        assert value("sightline_jobs_total", {"kind": "convert", "result": result}) == 1
+    assert value("sightline_job_duration_seconds_count", {"kind": "convert"}) == 2

@@ -21,7 +21,7 @@ from tests.monitoring.prometheus_server import CONFIG, rule_files
 TESTS = Path(__file__).parent / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SEVERITIES = {"page", "ticket", "none"}
-PARTS = {"engine", "live", "http", "gpu", "host", "monitoring"}
+PARTS = {"engine", "live", "http", "gpu", "host", "models", "monitoring"}
 OTHERS = ("up", "nv_inference_", "alertmanager_", "prometheus_")  # not of the server
 
 Rule = dict[str, Any]
@@ -130,8 +130,9 @@ async def test_every_metric_in_the_rules_is_exported_or_recorded() -> None:
         await backend.http.get("/models")  # HTTP's own series come with the first request
         families = list(backend.service.telemetry.metrics.registry.collect())
     exported = {sample.name for family in families for sample in family.samples}
-    # Of which a machine has none without a GPU, or where its memory has no limit.
-    for family in [*GpuCollector().describe(), *MemoryLimitCollector().describe()]:
+    # What has no series without a GPU, a limit of memory, or a model that was measured.
+    families += [*GpuCollector().describe(), *MemoryLimitCollector().describe()]
+    for family in families:
         exported.add(family.name + ("_total" if family.type == "counter" else ""))
     exported |= {rule["record"] for rule in rules("record")}
     used = {name for rule in [*rules("record"), *ALERTS] for name in _metrics(rule["expr"])}
