@@ -7,10 +7,12 @@ SERVER := engines/pyproject.toml monitoring/pyproject.toml backend/pyproject.tom
 # One file of pins for every system and every Python from 3.11 on.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make pins"
+HERE := --extra openvino --extra clips --extra convert --extra benchmark
+IMAGE := --extra openvino --extra clips --extra benchmark --extra postgres
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build images-check pins torch bench bench-live bench-peers dashboards rules train-default eval-default
+.PHONY: help install dev run test lint format build images-check pins torch bench bench-live bench-peers dashboards rules ultralytics train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,16 +77,23 @@ eval-default: dev ## measure the model that ships on held-out pictures (DATA=fol
 torch: dev # for training alone; pip, not uv: it finds the small CPU build where there is one
 	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install torch==2.13.0
 
+ultralytics: torch # AGPL-3.0: run in a child process alone, to export its checkpoints
+	@$(BIN)/python -m pip show -q ultralytics 2>/dev/null || \
+		$(BIN)/python -m pip install --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3
+
 pins: dev ## write the pin files anew (UPGRADE=--upgrade takes newer versions)
 	printf 'pip\nuv>=0.9,<1\n' | $(COMPILE) $(UPGRADE) -o requirements-tools.txt -
-	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx --extra openvino --extra clips \
-		-o requirements.txt $(MEMBERS)
-	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu --extra openvino --extra clips \
+	$(COMPILE) $(UPGRADE) $(OURS) $(HERE) --extra onnx -o requirements.txt $(MEMBERS)
+	$(COMPILE) $(UPGRADE) $(OURS) $(HERE) --extra onnx-gpu \
 		-c requirements.txt -o requirements-gpu.txt $(MEMBERS)
 	$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-dev.txt --group dev
-	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx --extra openvino --extra clips \
+	$(COMPILE) $(UPGRADE) $(OURS) $(IMAGE) --extra onnx \
 		-c requirements.txt -o requirements-backend.txt $(SERVER)
-	$(COMPILE) $(UPGRADE) $(OURS) --extra onnx-gpu --extra openvino --extra clips \
+	$(COMPILE) $(UPGRADE) $(OURS) $(IMAGE) --extra onnx-gpu \
 		-c requirements-gpu.txt -o requirements-backend-gpu.txt $(SERVER)
+	printf 'nncf>=2.14\n' | $(COMPILE) $(UPGRADE) -c requirements.txt -c requirements-gpu.txt \
+		-o requirements-backend-convert.txt -
+	printf 'cuda-bindings>=12.6\npolygraphy>=0.49\ntensorrt-cu13-bindings==10.14.1.48.*\n' | \
+		$(COMPILE) $(UPGRADE) -c requirements-gpu.txt -o requirements-backend-tensorrt.txt -
 	$(COMPILE) $(UPGRADE) $(OURS) --extra clips -c requirements.txt -o requirements-frontend.txt \
 		engines/pyproject.toml frontend/pyproject.toml

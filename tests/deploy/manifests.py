@@ -21,7 +21,11 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 Object: TypeAlias = dict[str, Any]
 Edge: TypeAlias = tuple[str, str, str]  # from, to, port
 OVERLAYS = ("cpu", "gpu")
-COMPONENTS = ("keda", "prometheus-operator", "grafana", "models-volume", "turn", "triton")
+COMPONENTS = (
+    *("keda", "prometheus-operator", "grafana", "models-volume", "turn", "triton"),
+    *("postgres", "admin", "data"),
+)
+APART = ("jobs",)  # not together with keda and models-volume
 BUILDS = (*OVERLAYS, "everything")
 BACKEND, FRONTEND, TRITON = "sightline-backend", "sightline-frontend", "sightline-triton"
 

@@ -33,6 +33,7 @@ REQUIRED = {
     "SIGHTLINE_TURN_PASSWORD": "not-a-real-one",
     "SIGHTLINE_DOMAIN": "cams.example.org",
     "SIGHTLINE_TLS": "internal",
+    "SIGHTLINE_DATA_FOLDER": "/srv/pictures",
 }
 SECRET = re.compile(r"password|secret|token|credential", re.IGNORECASE)
 BATCH_AND_WORKER_S = 10  # batch in hand and worker, docs/architecture.md

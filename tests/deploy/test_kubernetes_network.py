@@ -56,6 +56,7 @@ def test_components_open_their_own_ways_alone() -> None:
         (BACKEND, TRITON, "TCP grpc"),
         (BACKEND, DNS, "UDP 53"),
         (BACKEND, DNS, "TCP 53"),
+        (BACKEND, "anywhere", "TCP 5432"),
         (FRONTEND, "anywhere", "UDP 3478"),
         (FRONTEND, "anywhere", "TCP 3478"),
         (FRONTEND, "anywhere", "TCP 5349"),
