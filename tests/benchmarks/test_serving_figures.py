@@ -13,6 +13,7 @@ from benchmarks.load.report import Ages, LoadReport, Window
 from benchmarks.serving import report
 from benchmarks.serving.accuracy import Accuracy, average_precision_50, known_truth
 from benchmarks.serving.baselines import Pace
+from benchmarks.serving.beside import Beside
 from benchmarks.serving.bounds import Bounds
 from benchmarks.serving.cores import share_out
 from benchmarks.serving.endurance import Long, memory_growth
@@ -109,6 +110,16 @@ def test_a_figure_that_misses_its_target_says_so() -> None:
     figure = found(Measured([one_round()]))["guard_wrong_stream"]
     assert (figure.ok, figure.target) == (False, "≤ 0")
     assert found(Measured([one_round()]))["M1"].ok
+
+
+def test_a_load_beside_a_job_is_held_against_one_without() -> None:
+    half = Beside("half", load_report(200, 30.0, 50.0), load_report(198, 31.0, 60.0))
+    full = Beside("full", load_report(400, 50.0, 80.0), load_report(380, 50.0, 90.0))
+    figures_ = found(Measured(beside=[half, full]))
+    assert set(figures_) == {"jobs_goodput", "jobs_p99", "guard_wrong_stream"}
+    assert figures_["jobs_goodput"].value == pytest.approx(0.95)
+    assert figures_["jobs_p99"].value == pytest.approx(1.2)
+    assert "60.0 ÷ 50.0 ms; 0.990 of" in figures_["jobs_p99"].note
 
 
 def test_kills_are_held_against_a_cold_load() -> None:
