@@ -13,7 +13,7 @@ from tests.browser.scene import Box, Scene, drawn_box, iou
 
 pytestmark = pytest.mark.browser
 
-START_S = 15.0
+START_S = 45.0  # a connection that a busy machine loses at its start is begun anew in between
 WAYS: list[Way] = ["Direct", "WebRTC"]
 
 
