@@ -6,6 +6,7 @@ Plans are read and run with the API that TensorRT 10 and 11 share (tests/engines
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,24 @@ class Log:
         return said
 
 
-def logger(trt: Any, log: Log) -> Any:
+def start(make: Callable[[Any, Any], Any]) -> tuple[Any, Log, Any, Any]:
+    """Return the module, its log, its logger, and what `make` makes of the module and the logger.
+
+    Raises ProviderError where TensorRT doesn't load or start.
+    """
+    try:
+        import tensorrt as trt
+    except ImportError as error:
+        raise ProviderError(f"TensorRT doesn't load: {error}.") from error
+    log = Log()
+    told = _logger(trt, log)
+    try:
+        return trt, log, told, make(trt, told)
+    except (TypeError, RuntimeError) as error:  # the first is what its bindings raise for nothing
+        raise ProviderError(f"TensorRT doesn't start: {log.take()}.") from error
+
+
+def _logger(trt: Any, log: Log) -> Any:
     """Return a logger for TensorRT that keeps errors in `log` and drops the rest."""
 
     class _Logger(trt.ILogger):  # type: ignore[misc]
@@ -123,16 +141,7 @@ def read_plan(data: bytes, spec: ModelSpec, stream: CudaStream) -> Plan:
 
     Raises ModelFileError for a plan that isn't one of ours, ProviderError without TensorRT.
     """
-    try:
-        import tensorrt as trt
-    except ImportError as error:
-        raise ProviderError(f"TensorRT doesn't load: {error}.") from error
-    log = Log()
-    told = logger(trt, log)
-    try:
-        runtime = trt.Runtime(told)
-    except (TypeError, RuntimeError) as error:  # the first is what its bindings raise for nothing
-        raise ProviderError(f"TensorRT doesn't start: {log.take()}.") from error
+    trt, log, told, runtime = start(lambda trt, told: trt.Runtime(told))
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
         raise ModelFileError(f"TensorRT can't read {spec.path.name}: {log.take()}")

@@ -21,7 +21,7 @@ from sightline_backend.store.store import Store, open_store
 from sightline_engines.convert.options import Precision
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import Format
-from tests.backend.test_benchmark_datasets import write
+from tests.backend.datasets.calls import write
 from tests.engines.tiny import constant_model, random_raw
 
 

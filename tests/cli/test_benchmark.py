@@ -18,7 +18,7 @@ from sightline_backend.jobs.requests import BenchmarkRequest
 from sightline_backend.jobs.supervisor import JobSettings
 from sightline_backend.store.store import Store
 from sightline_engines.benchmark.cells import Cell, CellResult
-from tests.backend.test_benchmark_datasets import write
+from tests.backend.datasets.calls import write
 from tests.engines.tiny import constant_model, random_raw
 
 RUN = "import typer; from sightline_backend.cli.benchmark import benchmark; typer.run(benchmark)"

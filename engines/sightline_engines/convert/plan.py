@@ -30,7 +30,7 @@ from sightline_engines.passport import Passport
 from sightline_engines.passport_check import missing_tensorrt, tensorrt_version
 from sightline_engines.progress import Progress, part, quiet
 from sightline_engines.trt_memory import gpu_bus_id
-from sightline_engines.trt_plan import Log, logger
+from sightline_engines.trt_plan import start
 from sightline_engines.types import Format, ModelSpec
 
 _OLDEST = 10  # the first with the calls that are used here
@@ -172,17 +172,9 @@ def _serialised(
     graph: bytes, spec: ModelSpec, shapes: PlanShapes, options: ConvertOptions, progress: Progress
 ) -> bytes:
     """Run TensorRT's builder; this and trt_plan.py are all that touches TensorRT."""
-    try:
-        import tensorrt as trt
-        from polygraphy.backend.trt import CreateConfig, Profile
-    except ImportError as error:
-        raise ProviderError(f"TensorRT doesn't load: {error}.") from error
-    log = Log()
-    told = logger(trt, log)
-    try:
-        builder = trt.Builder(told)
-    except (TypeError, RuntimeError) as error:  # the first is what its bindings raise for nothing
-        raise ProviderError(f"TensorRT doesn't start: {log.take()}.") from error
+    trt, log, told, builder = start(lambda trt, told: trt.Builder(told))
+    from polygraphy.backend.trt import CreateConfig, Profile
+
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = _parse(trt, network, told, graph, spec)
     phases = BuildPhases(progress)
