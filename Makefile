@@ -7,8 +7,8 @@ SERVER := engines/pyproject.toml monitoring/pyproject.toml backend/pyproject.tom
 # One file of pins for every system and every Python from 3.11 on.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make pins"
-HERE := --extra openvino --extra clips --extra convert --extra benchmark
-IMAGE := --extra openvino --extra clips --extra benchmark --extra postgres
+HERE := --extra openvino --extra clips --extra convert --extra benchmark --extra triton
+IMAGE := --extra openvino --extra clips --extra benchmark --extra postgres --extra triton
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,8 @@ run: install ## start Sightline (BACKEND_PORT=8000 FRONTEND_PORT=8501 move it)
 	@$(BIN)/sightline up
 
 test: dev ## run every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile -m "not browser"
+	$(BIN)/pytest -m browser # alone: a browser, pages and a server want both cores
 
 lint: dev ## what CI checks before the tests
 	$(BIN)/ruff check

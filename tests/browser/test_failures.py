@@ -16,7 +16,7 @@ from tests.frontend.fake_backend import free_port
 
 pytestmark = pytest.mark.browser
 
-START_S = 15.0
+START_S = 45.0  # as in test_live.py: a connection that is lost as it starts starts again
 AGAIN_S = 40.0  # a connection that is lost anew on its way comes back later each time
 WAYS: list[Way] = ["Direct", "WebRTC"]
 

@@ -18,7 +18,7 @@ from tests.frontend.fake_backend import free_port
 
 pytestmark = pytest.mark.browser
 
-START_S = 20.0
+START_S = 45.0
 WAYS: list[Way] = ["Direct", "WebRTC"]
 
 
