@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.triton.environment import TritonEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +29,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         missing(f"the test material is not at {folder}; SIGHTLINE_TEST_DATA names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def triton_environment() -> TritonEnvironment:
+    """Return where a real tritonserver lies, installed at the first use (docs/testing.md)."""
+    from tests.triton.environment import install_triton
+
+    return install_triton()

@@ -7,10 +7,17 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sightline_engines.load import EngineName
+from sightline_engines.triton.options import Transport, TritonOptions
+
+
+def _named(name: str, *others: str) -> AliasChoices:
+    """Return the names of a setting that other programs' users know by another name."""
+    return AliasChoices(f"SIGHTLINE_{name.upper()}", name, *others)
+
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma separated in the environment
 
@@ -45,7 +52,7 @@ class Settings(BaseSettings):
     )
     max_models: int = Field(default=3, ge=1, le=32, description="Models in memory at once.")
     engine: EngineName = Field(
-        default="auto", description="auto, onnxruntime, openvino or tensorrt."
+        default="auto", description="auto, onnxruntime, openvino, tensorrt or triton."
     )
     device: str | None = Field(
         default=None, description="cpu, cuda, cuda:1 or tensorrt; unset: the best there is."
@@ -59,6 +66,59 @@ class Settings(BaseSettings):
     )
     instances: int = Field(
         default=1, ge=1, le=64, description="Engines of each model that work side by side."
+    )
+
+    triton_grpc_url: str | None = Field(
+        default=None,
+        validation_alias=_named("triton_grpc_url", "TRITON_GRPC_URL"),
+        description="Host and port of Triton's gRPC, such as triton:8001; also TRITON_GRPC_URL.",
+    )
+    triton_http_url: str | None = Field(
+        default=None,
+        validation_alias=_named("triton_http_url", "TRITON_HTTP_URL"),
+        description="Host and port of Triton's HTTP, such as triton:8000; also TRITON_HTTP_URL.",
+    )
+    triton_protocol: Literal["grpc", "http"] = Field(
+        default="grpc",
+        validation_alias=_named("triton_protocol", "TRITON_PROTOCOL"),
+        description="How Triton is asked; also TRITON_PROTOCOL.",
+    )
+    triton_metrics_url: str | None = Field(
+        default=None,
+        description="Page of Triton's metrics, such as http://triton:8002/metrics; unset: the same "
+        "host, port 8002.",
+    )
+    triton_model: str | None = Field(
+        default=None,
+        validation_alias=_named("triton_model", "MODEL_NAME"),
+        description="What POST /predict asks at Triton; unset: the model that serves; also "
+        "MODEL_NAME.",
+    )
+    triton_repository: Path | None = Field(
+        default=None,
+        description="Triton's model repository, a folder it shares with this server; unset: "
+        "nothing can be deployed.",
+    )
+    triton_transport: Transport = Field(
+        default="tensors",
+        description="What engine triton sends: tensors, pictures as they come, or tensors through "
+        "system_shm or cuda_shm on Triton's own host.",
+    )
+    triton_timeout_ms: float = Field(
+        default=2000, gt=0, le=60_000, description="Longest wait for Triton's answer, ms."
+    )
+    triton_in_flight: int = Field(
+        default=2, ge=1, le=64, description="Batches that engine triton has at Triton at once."
+    )
+    triton_fallback: Literal["auto", "onnxruntime", "openvino"] | None = Field(
+        default=None,
+        description="Engine of this machine that answers while Triton doesn't; unset: frames fail "
+        "and say why.",
+    )
+    page_url: str | None = Field(
+        default=None,
+        description="Where the pages are, for people who open the server's address; unset: the "
+        "same host, port 8501.",
     )
 
     max_batch: int = Field(default=8, ge=1, le=128, description="Most pictures an engine call.")
@@ -146,7 +206,12 @@ class Settings(BaseSettings):
                 )
         return tuple(origin.lower() for origin in value)
 
-    @field_validator("device", "trace_to", "database_url", "data_dir", "admin_token", mode="before")
+    @field_validator(
+        *("device", "trace_to", "database_url", "data_dir", "admin_token", "page_url"),
+        *("triton_grpc_url", "triton_http_url", "triton_metrics_url", "triton_model"),
+        *("triton_repository", "triton_fallback"),
+        mode="before",
+    )
     @classmethod
     def _unset_when_empty(cls, value: object) -> object:
         return value or None
@@ -160,6 +225,32 @@ class Settings(BaseSettings):
                 f"http://localhost:4318; got {value!r}"
             )
         return value
+
+    @property
+    def triton(self) -> TritonOptions | None:
+        """How Triton is reached; None: no address is set."""
+        if not (self.triton_grpc_url or self.triton_http_url):
+            return None
+        return TritonOptions(
+            grpc_url=self.triton_grpc_url,
+            http_url=self.triton_http_url,
+            protocol=self.triton_protocol,
+            transport=self.triton_transport,
+            timeout_s=self.triton_timeout_ms / 1e3,
+            fallback=self.triton_fallback,
+        )
+
+    @model_validator(mode="after")
+    def _triton_address(self) -> Self:
+        url = self.triton_grpc_url if self.triton_protocol == "grpc" else self.triton_http_url
+        if self.triton is not None and url is None:
+            raise ValueError(
+                f"triton_protocol is {self.triton_protocol}: name Triton's address in "
+                f"triton_{self.triton_protocol}_url, or choose the other protocol"
+            )
+        if self.engine == "triton" and url is None:
+            raise ValueError("engine triton needs Triton's address: triton_grpc_url, host:8001")
+        return self
 
     @model_validator(mode="after")
     def _processes_for_instances(self) -> Self:

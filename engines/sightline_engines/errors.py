@@ -10,8 +10,10 @@ SightlineError
 ├── ModelFileError     a model file that is unsupported, ambiguous or damaged
 ├── ArchiveError       a zip that is damaged, hostile or too large (archive.py)
 ├── ProviderError      an engine, provider or device that was asked for and isn't there
-└── EngineError        an engine that failed while it ran
-    └── EngineMemoryError     for lack of memory: a smaller batch may pass
+├── EngineError        an engine that failed while it ran
+│   ├── EngineMemoryError     for lack of memory: a smaller batch may pass
+│   └── EngineAwayError       a server that runs it doesn't answer; starting anew doesn't help
+└── DeployError          a model that a server doesn't take, for the reason that it gave
 """
 
 import re
@@ -86,6 +88,18 @@ class EngineMemoryError(EngineError):
     """The engine ran out of memory; a smaller batch may pass."""
 
     code = "engine_memory"
+
+
+class EngineAwayError(EngineError):
+    """The server that runs the model is down, too slow, or doesn't have it at the moment."""
+
+    code = "engine_away"
+
+
+class DeployError(SightlineError):
+    """A model can't be put into service on a server; what served before serves on."""
+
+    code = "deploy_failed"
 
 
 # As ONNX Runtime, CUDA, cuBLAS, cuDNN, TensorRT and OpenVINO say it.

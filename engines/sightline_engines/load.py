@@ -15,7 +15,7 @@ from sightline_engines.passport_check import missing_tensorrt
 from sightline_engines.trt import load_tensorrt
 from sightline_engines.types import Engine, Format, ModelSpec
 
-EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "triton"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 CUDA = Device("cuda")
 

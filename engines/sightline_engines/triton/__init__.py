@@ -1,0 +1,1 @@
+"""NVIDIA Triton: serve through it, and make what it serves."""
