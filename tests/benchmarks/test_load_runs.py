@@ -78,7 +78,8 @@ async def test_the_real_server_answers_every_stream_s_frames() -> None:
 async def test_pictures_are_posted(raw: bool) -> None:
     async with running(FakeEngine()) as backend:
         url = f"http://127.0.0.1:{backend.port}/detect"
-        report = await offer_load(load(url, 20.0, raw=raw), PICTURES)
+        # Fewer in all than may be under way: the first may take long on a busy machine.
+        report = await offer_load(load(url, 12.0, raw=raw), PICTURES)
     assert report.offered == report.ended > 0
     if raw:  # /detect takes a form alone
         assert report.errors == {"422": report.offered}

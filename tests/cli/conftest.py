@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from sightline_backend.cli import console
 from sightline_backend.cli.main import app
 
+WIDTH = 250
 Run = Callable[..., Result]
 
 
@@ -24,7 +26,10 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs `sightline` with arguments, in a wide terminal."""
-    monkeypatch.setenv("COLUMNS", "250")
+    # Not by COLUMNS: Rich heeds it in a terminal alone, which is none where tests run side by side.
+    monkeypatch.setattr(console.stdout, "width", WIDTH)
+    monkeypatch.setattr(console.stderr, "width", WIDTH)
+    monkeypatch.setenv("COLUMNS", str(WIDTH))  # of Typer's own help
 
     def run_sightline(*arguments: str | Path) -> Result:
         return CliRunner().invoke(app, list(map(str, arguments)), prog_name="sightline")
