@@ -12,7 +12,7 @@ IMAGE := --extra openvino --extra clips --extra benchmark --extra postgres --ext
 OURS := $(foreach name,engines monitoring backend frontend,--no-emit-package sightline-$(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test lint format build images-check pins torch bench bench-live bench-peers dashboards rules ultralytics train-default eval-default
+.PHONY: help install dev run test lint format build images-check pins torch bench bench-live bench-peers bench-triton dashboards rules ultralytics train-default eval-default
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,8 @@ run: install ## start Sightline (BACKEND_PORT=8000 FRONTEND_PORT=8501 move it)
 	@$(BIN)/sightline up
 
 test: dev ## run every test
-	$(BIN)/pytest -n 2 --dist loadfile -m "not browser"
-	$(BIN)/pytest -m browser # alone: a browser, pages and a server want both cores
+	@status=0; $(BIN)/pytest -n 2 --dist loadfile -m "not browser" || status=1; \
+	$(BIN)/pytest -m browser || status=1; exit $$status # alone: it wants both cores
 
 lint: dev ## what CI checks before the tests
 	$(BIN)/ruff check
@@ -36,7 +36,7 @@ lint: dev ## what CI checks before the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck startup.sh .ci/run .ci/servers
-	$(BIN)/hadolint backend/Dockerfile frontend/Dockerfile
+	$(BIN)/hadolint backend/Dockerfile frontend/Dockerfile deploy/triton/Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec \
 		docker-compose.yml deploy/compose/*.yml deploy/images_check/override.yml
 	@if command -v docker-compose >/dev/null; then docker-compose --env-file /dev/null config -q; \
@@ -59,6 +59,9 @@ bench: dev ## measure the server against what this machine can do (ARGS="--long"
 
 bench-peers: dev ## measure other servers beside it, each in its own virtual environment
 	$(BIN)/python -m benchmarks.bench_peers $(ARGS)
+
+bench-triton: dev ## measure at a real Triton: our overhead, our load beside perf_analyzer's, a GPU
+	$(BIN)/python -m benchmarks.triton $(ARGS)
 
 bench-live: dev ## measure capture-to-box in a real headless Chromium, as a table
 	$(BIN)/python -m benchmarks.live
@@ -96,5 +99,7 @@ pins: dev ## write the pin files anew (UPGRADE=--upgrade takes newer versions)
 		-o requirements-backend-convert.txt -
 	printf 'cuda-bindings>=12.6\npolygraphy>=0.49\ntensorrt-cu13-bindings==10.14.1.48.*\n' | \
 		$(COMPILE) $(UPGRADE) -c requirements-gpu.txt -o requirements-backend-tensorrt.txt -
+	printf 'numpy<2\nopencv-python-headless<4.12\n' | \
+		$(COMPILE) $(UPGRADE) -o deploy/triton/requirements.txt -
 	$(COMPILE) $(UPGRADE) $(OURS) --extra clips -c requirements.txt -o requirements-frontend.txt \
 		engines/pyproject.toml frontend/pyproject.toml
