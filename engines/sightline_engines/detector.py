@@ -13,6 +13,7 @@ from sightline_engines.load import EngineName, load_engine
 from sightline_engines.picture import PictureLimits, decode_picture
 from sightline_engines.pipeline import DetectOptions, class_ids, default_options, detect
 from sightline_engines.recognise import recognise
+from sightline_engines.triton.options import TritonOptions
 from sightline_engines.types import Detections, Engine, Image
 
 
@@ -30,10 +31,15 @@ class Detector:
         *,
         device: str | None = None,
         threads: int | None = None,
+        triton: TritonOptions | None = None,
     ) -> Self:
-        """Load the shipped model or an ONNX file; raises ModelFileError or ProviderError."""
+        """Load the shipped model or an ONNX file; raises ModelFileError or ProviderError.
+
+        `triton` is where engine triton asks.
+        """
         path = shipped_model() if model == SHIPPED_NAME else Path(model)
-        return cls(load_engine(recognise(path), engine, device=device, threads=threads))
+        spec = recognise(path)
+        return cls(load_engine(spec, engine, device=device, threads=threads, triton=triton))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ SightlineError
 ├── ProviderError      an engine, provider or device that was asked for and isn't there
 ├── EngineError        an engine that failed while it ran
 │   ├── EngineMemoryError     for lack of memory: a smaller batch may pass
-│   └── EngineAwayError       a server that runs it doesn't answer; starting anew doesn't help
+│   ├── EngineAwayError       a server that runs it doesn't answer; starting anew doesn't help
+│   └── TritonError           Triton answered with an error (triton/errors.py, more of them there)
 └── DeployError          a model that a server doesn't take, for the reason that it gave
 """
 

@@ -6,9 +6,13 @@ that is 80*80 + 40*40 + 20*20 = 8400. YOLOX and YOLOv8 have one box a cell, YOLO
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sightline_engines.errors import ModelFileError
-from sightline_engines.onnxfile import Shape
 from sightline_engines.types import Family
+
+if TYPE_CHECKING:  # which needs onnx; Triton's steps do without
+    from sightline_engines.onnxfile import Shape
 
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 _MAX_END2END = 1000  # rows that an end-to-end head returns; in practice 100 or 300

@@ -12,9 +12,11 @@ from sightline_engines.onnxrt import load_onnxruntime, missing_provider
 from sightline_engines.ov import load_openvino, missing_openvino
 from sightline_engines.pace import fastest
 from sightline_engines.passport_check import missing_tensorrt
+from sightline_engines.triton.options import TritonOptions
 from sightline_engines.trt import load_tensorrt
 from sightline_engines.types import Engine, Format, ModelSpec
 
+LocalEngine = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
 EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "triton"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 CUDA = Device("cuda")
@@ -36,15 +38,21 @@ def load_engine(
     *,
     device: str | None = None,
     threads: int | None = None,
+    triton: TritonOptions | None = None,
 ) -> Engine:
     """Load a model and run it once; blocks for up to seconds, with TensorRT's provider minutes.
 
     What is asked for by name is used or ProviderError is raised. What is left open is
     chosen, and `served.fallback` says why where it isn't the best this machine could do.
-    A TensorRT plan runs where it was built, or ProviderError says what differs.
+    A TensorRT plan runs where it was built, or ProviderError says what differs. `triton` is the
+    server that the engine triton asks.
     """
     if engine not in ENGINES:
         raise ProviderError(f"There is no engine {engine!r}; known are {', '.join(ENGINES)}.")
+    if engine == "triton":
+        from sightline_engines.triton.standby import load_remote
+
+        return load_remote(spec, triton, threads=threads)
     wanted = parse_device(device) if device is not None else None
     match spec.format:
         case Format.ONNX:
@@ -62,7 +70,7 @@ def load_engine(
 
 
 def _load_onnx(
-    spec: ModelSpec, engine: EngineName, wanted: Device | None, threads: int | None
+    spec: ModelSpec, engine: LocalEngine, wanted: Device | None, threads: int | None
 ) -> Engine:
     match engine:
         case "tensorrt":
@@ -89,7 +97,7 @@ def _load_openvino(spec: ModelSpec, wanted: Device | None, threads: int | None) 
     return load_openvino(spec, threads=threads)
 
 
-def _refuse_others(spec: ModelSpec, engine: EngineName, only: EngineName, why: str) -> None:
+def _refuse_others(spec: ModelSpec, engine: LocalEngine, only: LocalEngine, why: str) -> None:
     """Raise ProviderError for an engine that doesn't read a file's format."""
     if engine not in ("auto", only):
         raise ProviderError(
