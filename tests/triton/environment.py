@@ -16,7 +16,7 @@ from sightline_engines.triton.server import ServerOptions
 from tests.conftest import ROOT, missing
 
 WHEEL = "nvidia-pytriton==0.7.0"  # Triton 2.51, of 24.10, with its Python backend
-LIBRARIES = ("numpy<2", "onnxruntime", "opencv-python-headless<4.12", "orjson")  # of Python models
+LIBRARIES = ("numpy<2", "onnxruntime", "opencv-python-headless<4.12")  # of Python models
 PERF_ANALYZER = "tritonclient==2.51.0"  # carries the program; the package of that name doesn't
 VERSION = "1"  # of what is made here
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ LEAVE_S = 10.0
 LOG_TAIL = 2000  # characters of the log in an error
 _POLL_S = 0.05
 _SHM = Path("/dev/shm")  # noqa: S108  where Triton's Python backend keeps its regions
-_REGION = "triton_python_backend_shm_region_"
+_REGION = re.compile(r"triton_\w+_backend_shm_region_")  # of all backends written in Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ class TritonServer:
             f"--metrics-port={self.metrics_port}",
             *(f"--{kind}-address=127.0.0.1" for kind in ("http", "grpc", "metrics")),
             "--exit-timeout-secs=5",
+            "--strict-readiness=false",  # else one unloaded model and it is never ready again
             "--metrics-config=summary_latencies=true",
             "--metrics-config=summary_quantiles=0.5:0.05,0.95:0.005,0.99:0.001",
             *(f"--load-model={name}" for name in options.load),
@@ -188,6 +190,7 @@ class TritonServer:
         kept = {name: known[name] for name in ("HOME", "PATH", "LD_LIBRARY_PATH") if name in known}
         if self.options.path is not None:
             kept["PATH"] = self.options.path
+        kept["PYTHONDONTWRITEBYTECODE"] = "1"  # steps' folders stay as they were made
         return kept | dict(self.options.environment)
 
 
@@ -204,7 +207,7 @@ def _free_ports(count: int) -> list[int]:
 
 def _regions() -> frozenset[str]:
     try:
-        return frozenset(name for name in os.listdir(_SHM) if name.startswith(_REGION))
+        return frozenset(name for name in os.listdir(_SHM) if _REGION.match(name))
     except OSError:
         return frozenset()
 
