@@ -1,0 +1,1 @@
+"""What Sightline costs at a Triton server, and whether its benchmark can be believed."""

@@ -1,0 +1,1 @@
+"""How fast a model on a Triton server is: load, figures, and the best setting."""
