@@ -16,6 +16,7 @@ import onnx
 from tests.engines.fake_cuda import FakeCuda
 
 VERSION = "11.4.0.106"
+_UINT8 = onnx.TensorProto.UINT8
 REFUSED = {"Sub"}  # operators that the fake parser doesn't take
 
 
@@ -260,8 +261,10 @@ class _Network:
 
     def get_input(self, index: int) -> Any:
         value = self.model.graph.input[index]
-        dims = [d.dim_value or -1 for d in value.type.tensor_type.shape.dim]
-        return SimpleNamespace(name=value.name, shape=dims, is_shape_tensor=False, dtype="uint8")
+        kind = value.type.tensor_type
+        dims = [d.dim_value or -1 for d in kind.shape.dim]
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        return SimpleNamespace(name=value.name, shape=dims, is_shape_tensor=False, dtype=dtype)
 
     def __iter__(self) -> Any:
         return iter(())
@@ -278,8 +281,9 @@ class _Parser:
         graph = self._network.model.graph
         unknown = [n.op_type for n in graph.node if n.op_type in REFUSED]
         # Nothing but a Cast may read bytes, not even a Transpose (DataType.UINT8 in its API).
+        bytes_in = {v.name for v in graph.input if v.type.tensor_type.elem_type == _UINT8}
         unknown += [
-            n.op_type for n in graph.node if graph.input[0].name in n.input and n.op_type != "Cast"
+            n.op_type for n in graph.node if bytes_in.intersection(n.input) and n.op_type != "Cast"
         ]
         self.num_errors = len(unknown)
         self._unknown = unknown
@@ -319,7 +323,9 @@ class _Builder:
             return None
         assert config.cache is not None
         config.cache.lines.add(b"measured")
-        shapes = [profile.shapes["sightline_bgr"] for profile in config.profiles]
+        inputs = {value.name for value in network.model.graph.input}
+        assert all(set(profile.shapes) == inputs for profile in config.profiles)
+        shapes = [next(iter(profile.shapes.values())) for profile in config.profiles]
         low, high = shapes[0][0], shapes[-1][2]
         dims = network.model.graph.output[0].type.tensor_type.shape.dim
         rows = [d.dim_value for d in dims][1:]

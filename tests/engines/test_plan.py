@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sightline_engines import passport_check, trt, trt_memory
+from sightline_engines import passport_check, trt
 from sightline_engines.convert import plan as building
 from sightline_engines.convert.convert import convert
 from sightline_engines.convert.options import Precision
@@ -23,8 +21,7 @@ from sightline_engines.graph import INPUT_NAME
 from sightline_engines.load import load_engine
 from sightline_engines.recognise import recognise
 from sightline_engines.types import Format
-from tests.conftest import missing
-from tests.engines.fake_cuda import FakeCuda
+from tests.engines.fake_builder import install
 from tests.engines.fake_trt import VERSION, FakeTrt
 from tests.engines.plan_source import GPU, PLAN, drawn, model
 from tests.engines.tiny_conv import conv_model
@@ -64,33 +61,10 @@ def test_polygraphy_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the whole way, with Polygraphy itself and a fake builder --------------------------------
 
 
-_CUDA = FakeCuda()
-
-
-_TRT = FakeTrt(_CUDA)  # one for all tests: Polygraphy keeps the module that it first imports
-
-
-_MODULE = _TRT.module()
-
-
 @pytest.fixture
 def builder(monkeypatch: pytest.MonkeyPatch) -> FakeTrt:
     """Let this machine have a GPU and TensorRT."""
-    if find_spec("polygraphy") is None:
-        missing("polygraphy")
-    fresh = FakeTrt(FakeCuda())
-    for name in ("cuda", "fails_at", "no_builder", "no_plan", "cache_fits", "built", "touched"):
-        setattr(_TRT, name, getattr(fresh, name))
-    _TRT.phases = fresh.phases
-    monkeypatch.setitem(sys.modules, "tensorrt", _MODULE)
-    for module in (passport_check, building):
-        monkeypatch.setattr(module, "tensorrt_version", lambda: VERSION)
-        monkeypatch.setattr(module, "missing_tensorrt", lambda: None, raising=False)
-        monkeypatch.setattr(module, "read_gpu", lambda place=0: GPU)
-    monkeypatch.setattr(trt, "missing_tensorrt", lambda: None)
-    monkeypatch.setattr(trt, "read_gpu", lambda place=0: GPU)
-    monkeypatch.setattr(trt_memory, "cuda_runtime", lambda: _TRT.cuda)
-    return _TRT
+    return install(monkeypatch, passport_check, building, trt)
 
 
 def test_a_plan_is_built_with_its_passport_and_loads(tmp_path: Path, builder: FakeTrt) -> None:

@@ -18,7 +18,7 @@ FILES = (
     "trt.py",
     "trt_plan.py",
     "trt_memory.py",
-    "convert/plan.py",
+    "convert/trt_builder.py",
     "convert/build_phases.py",
     "convert/timing_cache.py",
 )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, shape_inference
 
 from sightline_engines.convert.casts import tidy_casts
 from sightline_engines.convert.head import onnx_head
 from sightline_engines.convert.prepare import in_order, named_nodes
-from sightline_engines.convert.session import hushed, run_float
+from sightline_engines.convert.session import Feed, hushed, run_float
 from sightline_engines.runtimes import import_onnxruntime
 
 # Sums over many values and powers leave fp16's range or lose its 11 bits.
@@ -29,11 +28,11 @@ _EXACT = (
 _LARGEST = 20_000.0  # of a value that fp16 is trusted with: a third of what it can hold
 
 
-def half(model: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> ModelProto:
+def half(model: ModelProto, inputs: Sequence[Feed]) -> ModelProto:
     """Return the model in FP16; its input and output stay float32.
 
     Operators that decode boxes stay float32 (above 2048 fp16 knows even numbers only), and those
-    whose values grow large on `inputs`, some pictures as (B, 3, h, w).
+    whose values grow large on `inputs`.
     """
     import_onnxruntime()
     from onnxruntime.transformers.float16 import (
@@ -54,7 +53,7 @@ def half(model: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> ModelProto
     return in_order(named_nodes(tidy_casts(made)))
 
 
-def _overflowing(model: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> set[str]:
+def _overflowing(model: ModelProto, inputs: Sequence[Feed]) -> set[str]:
     """Return the operators that take or give values too large for fp16, by looking."""
     seen = ModelProto()
     seen.CopyFrom(model)
@@ -72,8 +71,8 @@ def _overflowing(model: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> se
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in shown
     )
     large: set[str] = set()
-    for picture in inputs:  # one at a time: every value of a network is a lot
-        for name, value in zip(watched, run_float(seen, [picture])[0], strict=True):
-            if np.abs(value).max(initial=0) > _LARGEST:
+    for feed in inputs:  # one at a time: every value of a network is a lot
+        for name, value in zip(watched, run_float(seen, [feed])[0], strict=True):
+            if np.abs(value.astype(np.float64)).max(initial=0) > _LARGEST:
                 large.add(name)
     return {n.name for n in model.graph.node if large.intersection((*n.input, *n.output))}

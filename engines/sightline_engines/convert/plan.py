@@ -1,36 +1,28 @@
 """Build a TensorRT plan: ONNX in, a plan and its passport out.
 
-Networks are strongly typed, which TensorRT 10 and 11 both take: FP16 and INT8 are in the ONNX
-already, no flag of the builder decides them. What can't run without a GPU is `_serialised` alone.
+What the builder is given and what becomes of it; trt_builder.py runs it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from sightline_engines.convert.build_phases import BuildPhases, monitor
 from sightline_engines.convert.options import ConvertOptions
-from sightline_engines.convert.timing_cache import (
-    load_timing_cache,
-    save_timing_cache,
-    write_whole,
-)
+from sightline_engines.convert.timing_cache import write_whole
+from sightline_engines.convert.trt_builder import BuildOptions, serialised
 from sightline_engines.device import read_gpu
-from sightline_engines.errors import EngineMemoryError, ModelFileError, ProviderError, engine_error
+from sightline_engines.errors import ModelFileError, ProviderError
 from sightline_engines.graph import INPUT_NAME, uint8_graph
 from sightline_engines.onnxfile import parse_onnx
 from sightline_engines.passport import Passport
 from sightline_engines.passport_check import missing_tensorrt, tensorrt_version
 from sightline_engines.progress import Progress, part, quiet
 from sightline_engines.trt_memory import gpu_bus_id
-from sightline_engines.trt_plan import start
 from sightline_engines.types import Format, ModelSpec
 
 _OLDEST = 10  # the first with the calls that are used here
@@ -88,7 +80,13 @@ def build_plan(
         typed = typed_source(source, options, pictures, Path(name), part(progress, 0.0, 0.2))
         graph, shapes = plan_input(typed, options)
     progress(0.2, "reading the network")
-    plan = _serialised(graph, typed, shapes, options, part(progress, 0.2, 0.98))
+    plan = serialised(
+        graph,
+        typed.path.name,
+        [{INPUT_NAME: tuple(map(shapes.input_shape, sides))} for sides in shapes.profiles],
+        BuildOptions(options.workspace_bytes, options.timing_cache),
+        part(progress, 0.2, 0.98),
+    )
     progress(0.98, "writing the plan")
     path = folder / f"{source.path.stem}-{options.precision}.plan"
     write_whole(path, plan)
@@ -165,55 +163,4 @@ def _passport(source_sha256: str, plan_sha256: str, shapes: PlanShapes) -> Passp
         shapes.profiles[-1][1],
         shapes.profiles[-1][2],
         shapes.size_wh,
-    )
-
-
-def _serialised(
-    graph: bytes, spec: ModelSpec, shapes: PlanShapes, options: ConvertOptions, progress: Progress
-) -> bytes:
-    """Run TensorRT's builder; this and trt_plan.py are all that touches TensorRT."""
-    trt, log, told, builder = start(lambda trt, told: trt.Builder(told))
-    from polygraphy.backend.trt import CreateConfig, Profile
-
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = _parse(trt, network, told, graph, spec)
-    phases = BuildPhases(progress)
-    listener = monitor(trt, phases)
-    # Polygraphy's defaults leave TF32 off: what says fp32 computes in fp32.
-    config = CreateConfig(
-        profiles=[
-            Profile().add(INPUT_NAME, *map(shapes.input_shape, batches))
-            for batches in shapes.profiles
-        ],
-        memory_pool_limits={trt.MemoryPoolType.WORKSPACE: options.workspace_bytes},
-        progress_monitor=listener,
-    )(builder, network)
-    cache = load_timing_cache(config, options.timing_cache)
-    plan = builder.build_serialized_network(network, config)
-    if phases.failure is not None:
-        raise phases.failure
-    if plan is None:
-        failure = engine_error("TensorRT's builder", RuntimeError(log.take()))
-        if isinstance(failure, EngineMemoryError):
-            raise failure
-        raise ModelFileError(f"TensorRT can't build {spec.path.name}: {failure.message}")
-    with suppress(OSError):  # a full disk costs the next build time; this one is done
-        save_timing_cache(config, options.timing_cache)
-    data = bytes(plan)
-    del cache, parser  # were used by the builder until here
-    return data
-
-
-def _parse(trt: Any, network: Any, told: Any, graph: bytes, spec: ModelSpec) -> Any:
-    """Fill a network from ONNX; raises ModelFileError naming the operators that it can't take."""
-    parser = trt.OnnxParser(network, told)
-    if parser.parse(graph):
-        return parser
-    said = []
-    for index in range(min(3, parser.num_errors)):
-        parse_error = parser.get_error(index)
-        where = f"{parse_error.node_operator()} '{parse_error.node_name()}'"
-        said.append(f"{where}: {parse_error.desc()}")
-    raise ModelFileError(
-        f"TensorRT can't take {spec.path.name}: {'; '.join(said) or 'it gave no reason'}."
     )

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
 
-from sightline_engines.convert.calibration import Samples
 from sightline_engines.convert.head import onnx_head
 from sightline_engines.convert.prepare import in_order, named_nodes, with_opset
-from sightline_engines.convert.ranges import value_ranges
+from sightline_engines.convert.ranges import Feeds, value_ranges
 from sightline_engines.convert.session import hushed
 from sightline_engines.errors import ModelFileError
 from sightline_engines.progress import Progress, quiet
@@ -29,7 +28,7 @@ _QUANTISED = ("Conv", "MatMul", "Gemm")
 
 
 def quantise(
-    model: ModelProto, samples: Samples, progress: Progress = quiet, *, symmetric: bool = False
+    model: ModelProto, samples: Feeds, progress: Progress = quiet, *, symmetric: bool = False
 ) -> ModelProto:
     """Return the model in INT8; what turns maps into boxes stays float32.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ from onnx import ModelProto
 from sightline_engines.errors import ModelFileError
 from sightline_engines.runtimes import import_onnxruntime
 
+# What a model is run on: every input by name, or the one array of a model of one input.
+Feed: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
+
 _NOTHING = 4  # but what ends the process: a failure is raised, and says the same
 
 
 def float_session(model: ModelProto) -> Callable[..., list[NDArray[Any]]]:
-    """Return what runs a model on the CPU: (input (B, 3, h, w), names of outputs) -> outputs.
+    """Return what runs a model on the CPU: (its inputs, names of outputs) -> outputs.
 
     Without names it returns every output. Raises ModelFileError where ONNX Runtime refuses the
     model; so does what is returned, where it fails on an input.
@@ -36,18 +39,19 @@ def float_session(model: ModelProto) -> Callable[..., list[NDArray[Any]]]:
         )
     taken = session.get_inputs()[0].name
 
-    def run(value: NDArray[Any], names: Sequence[str] | None = None) -> list[NDArray[Any]]:
+    def run(value: Feed, names: Sequence[str] | None = None) -> list[NDArray[Any]]:
         if names is not None and not names:
             return []
         with _refusals():
-            outputs: list[NDArray[Any]] = session.run(names, {taken: value})
+            fed = value if isinstance(value, Mapping) else {taken: value}
+            outputs: list[NDArray[Any]] = session.run(names, fed)
             return outputs
 
     return run
 
 
-def run_float(model: ModelProto, inputs: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
-    """Return every output for each input (B, 3, h, w) of a model's own kind, on the CPU.
+def run_float(model: ModelProto, inputs: Sequence[Feed]) -> list[list[NDArray[Any]]]:
+    """Return every output for each of some inputs of a model's own kind, on the CPU.
 
     Raises ModelFileError where ONNX Runtime refuses it.
     """
@@ -66,11 +70,11 @@ def _refusals() -> Iterator[None]:
         raise ModelFileError(f"ONNX Runtime can't run the model: {error}") from error
 
 
-def agree(one: ModelProto, other: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> bool:
+def agree(one: ModelProto, other: ModelProto, inputs: Sequence[Feed]) -> bool:
     """Tell whether two models answer alike, to 0.1 % of the largest value."""
     for a, b in zip(run_float(one, inputs), run_float(other, inputs), strict=True):
         for left, right in zip(a, b, strict=True):
-            largest = float(np.abs(left).max(initial=1e-6))
+            largest = float(np.abs(left.astype(np.float64)).max(initial=1e-6))
             if left.shape != right.shape or not np.allclose(left, right, 1e-3, 1e-3 * largest):
                 return False
     return True

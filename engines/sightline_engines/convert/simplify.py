@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
-from sightline_engines.convert.session import agree, hushed
+from sightline_engines.convert.session import Feed, agree, hushed
 from sightline_engines.errors import ModelFileError, ProviderError
 
 
-def simplify(
-    model: ModelProto, inputs: Sequence[NDArray[np.float32]]
-) -> tuple[ModelProto, str | None]:
+def simplify(model: ModelProto, inputs: Sequence[Feed]) -> tuple[ModelProto, str | None]:
     """Return the simplified model and None, or the model as it was and why.
 
     Kept only if it has fewer operators, the same free and fixed axes, and answers `inputs`
-    (B, 3, h, w) alike. Raises ProviderError where onnxslim is missing.
+    alike. Raises ProviderError where onnxslim is missing.
     """
     try:
         import onnxslim

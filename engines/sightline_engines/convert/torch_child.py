@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sightline_engines.convert.torch_file import open_pickle, open_torchscript
 from sightline_engines.convert.torch_module import export_module
-from sightline_engines.errors import ModelFileError
 from sightline_engines.progress import Progress
 
 
@@ -18,10 +18,8 @@ def run(arguments: dict[str, Any], tell: Progress) -> None:
     torch.set_num_threads(1)
     tell(0.4, "Opening the checkpoint")
     source = arguments["source"]
-    if arguments["kind"] == "torchscript":
-        module = torch.jit.load(source, map_location="cpu")
-    else:
-        module = _module(_unpickled(torch, source), torch)
+    script = arguments["kind"] == "torchscript"
+    module = open_torchscript(source) if script else open_pickle(source)
     tell(0.6, "Exporting to ONNX")
     width, height = arguments["input_size_wh"]
     export_module(
@@ -34,28 +32,3 @@ def run(arguments: dict[str, Any], tell: Progress) -> None:
         licence=arguments["licence"],
     )
     tell(1.0, "Exported")
-
-
-def _unpickled(torch: Any, source: str) -> object:
-    try:
-        # Runs whatever the file says: that is what the walls are for.
-        return torch.load(source, map_location="cpu", weights_only=False)
-    except (ImportError, AttributeError) as error:
-        raise ModelFileError(
-            f"The checkpoint needs classes that aren't installed here ({error}). Save it as "
-            "TorchScript (torch.jit.trace(model, picture).save('model.pt')) or as ONNX where its "
-            "code is."
-        ) from error
-
-
-def _module(found: object, torch: Any) -> Any:
-    """Return the module itself, or the one in a training checkpoint."""
-    if isinstance(found, dict):
-        inside = (found.get(key) for key in ("ema", "model", "module", "net"))
-        found = next((value for value in inside if isinstance(value, torch.nn.Module)), found)
-    if not isinstance(found, torch.nn.Module):
-        raise ModelFileError(
-            f"The checkpoint holds a {type(found).__name__}, not a torch.nn.Module. Export it to "
-            "ONNX or TorchScript where it was trained."
-        )
-    return found
