@@ -20,10 +20,12 @@ from sightline_backend.settings import Settings
 from sightline_backend.store.store import Store, open_store
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.tracing.tracer import Tracer
+from sightline_backend.triton.parts import triton_parts
 from sightline_backend.uploads import Uploads
 from sightline_backend.version import VERSION
 from sightline_backend.workers.choice import LoadEngine, cores, runners
 from sightline_engines.picture import PictureLimits
+from sightline_engines.types import ModelSpec
 from sightline_monitoring.engine_processes import EngineProcessCollector
 from sightline_monitoring.host import HostCollector
 from sightline_monitoring.memory_limit import MemoryLimitCollector
@@ -37,7 +39,7 @@ def assemble(settings: Settings, models: Models | None, load: LoadEngine | None)
     telemetry = Telemetry(Metrics(VERSION))
     store = open_store(settings.models_dir, settings.database_url)
     jobs = Supervisor(store, JobRecords(store.database), job_settings(settings), [telemetry])
-    plans = Plans(store, engine=settings.engine)
+    plans = Plans(store, engine=settings.engine, triton=settings.triton)
     pool = _pool(settings, _batchers(settings, load, telemetry), store, plans, models)
     uploads = Uploads()
     gauges = PoolGauges(pool, uploads, jobs, plans, telemetry.metrics)
@@ -49,17 +51,19 @@ def assemble(settings: Settings, models: Models | None, load: LoadEngine | None)
         telemetry.metrics.add(collector)
     telemetry.metrics.lifecycle.watch_store(store.database.answers)
     most_loss = settings.max_accuracy_loss
+    serving = Serving(store, pool, jobs, telemetry, plans=plans, max_accuracy_loss=most_loss)
     return Service(
         settings=settings,
         store=store,
         jobs=jobs,
         pool=pool,
-        serving=Serving(store, pool, jobs, telemetry, plans=plans, max_accuracy_loss=most_loss),
+        serving=serving,
         sessions=Sessions(settings.max_streams),
         telemetry=telemetry,
         uploads=uploads,
         gauges=gauges,
         scrape=Scrape(telemetry.metrics.registry, Reader()),
+        triton=triton_parts(settings, store, pool, serving, telemetry.metrics.triton),
         tracer=Tracer(settings.trace_to, settings.trace_share) if settings.trace_to else None,
     )
 
@@ -86,7 +90,11 @@ def _batchers(settings: Settings, load: LoadEngine | None, telemetry: Telemetry)
             max_scans=settings.max_frame_scans,
         ),
     )
-    machine = Machine(settings.instances, cores())
-    return lambda spec: Batcher(
-        runners(spec, settings, limits.picture, load), limits, telemetry, machine
-    )
+    machine = Machine(settings.instances, cores(), settings.triton_in_flight)
+
+    def make(spec: ModelSpec) -> Batcher:
+        made = Batcher(runners(spec, settings, limits.picture, load), limits, telemetry, machine)
+        made.at_triton = (spec.engine or settings.engine) == "triton"
+        return made
+
+    return make

@@ -12,7 +12,8 @@ import numpy as np
 from sightline_engines.errors import EngineMemoryError, SightlineError
 from sightline_engines.picture import PictureLimits, decode_frame
 from sightline_engines.pipeline import DetectOptions, detect
-from sightline_engines.types import Detections, Engine, Image, Timings
+from sightline_engines.triton.remote import Call
+from sightline_engines.types import Detections, Engine, Image, ServedModel, Timings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,15 @@ class _Decoded:
     decode_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """How it stands with a model that runs on a server, after a batch."""
+
+    served: ServedModel  # who answers now: the server, or what stands in for it
+    trouble: str | None  # why nobody does
+    calls: tuple[Call, ...] = ()  # how what was sent there fared; none: nothing was
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchRun:
     """One outcome for each work, in order, and where the batch's time went."""
@@ -79,7 +89,8 @@ class BatchRun:
     outcomes: list[Outcome]
     decode_s: float = 0.0
     engine_s: float | None = None  # letterbox to boxes; None: no picture reached the engine
-    most: int | None = None  # the largest batch the device's memory has room for, once known
+    most: int | None = None  # the largest batch that memory or a deadline has room for, once known
+    remote: Remote | None = None  # None: the model runs here
 
 
 def run_batch(engine: Engine, works: Sequence[Work], limits: PictureLimits) -> BatchRun:

@@ -22,7 +22,8 @@ from sightline_backend.errors import Refused
 from sightline_backend.lane import Lane, Observer, Pending, Shared, Tap
 from sightline_backend.scheduler import Scheduler
 from sightline_backend.serving.background import Untold
-from sightline_backend.serving.turns import Machine, Turns
+from sightline_backend.serving.devices import Devices
+from sightline_backend.serving.turns import Machine
 from sightline_backend.slot import PROMISED
 from sightline_backend.workers.runner import LONGEST_LOAD_S, Runner
 from sightline_engines.errors import EngineError
@@ -81,11 +82,12 @@ class Batcher:
     ) -> None:
         """`runners` are one or more of the same model; `machine` is shared with other models."""
         self.replaced = False  # another engine serves this model's name now; streams move there
+        self.at_triton = False  # whoever answers as it starts; set before it is entered
         self.background = False  # yields to other models; set before it is entered
         self.fallback: str | None = None  # why this file and not another; set before it is entered
         self._runners = runners
         self._machine = machine or Machine(len(runners))
-        self._turns: Turns
+        self._devices: Devices
         self._limits = limits
         self._observer = observer
         self._ids = itertools.count(1)
@@ -122,16 +124,17 @@ class Batcher:
         self._scheduler = Scheduler(
             times, limits.max_batch, limits.max_uploads, engines=len(self._runners)
         )
-        self._turns = self._machine.turns(self.served.device)
-        self._turns.join(self, self.spec.name)
+        self._devices = Devices(self._machine, self, self.spec.name)
         shared = Shared(
             self._scheduler,
             self._observer,
             self._news,
             self._engines_changed,
             reload_s,
-            self._turns,
+            self._devices,
+            lambda: self._trouble is None,
             self.background,
+            self.at_triton,
         )
         self._lanes = [Lane(runner, shared) for runner in self._runners]
         self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
@@ -145,7 +148,7 @@ class Batcher:
     ) -> None:
         """Give the running batches a moment, then close the engines; what waits ends as closing."""
         self._closing = True
-        self._turns.leave(self)
+        self._devices.leave()
         self._end_all(NotRun("closing"))
         for lane in self._lanes:
             lane.stop()
@@ -163,8 +166,9 @@ class Batcher:
 
     @property
     def served(self) -> ServedModel:
-        """What answers, for showing."""
-        served = self._runners[0].served
+        """What answers, for showing; of several engines one that has fallen back goes first."""
+        all_served = [runner.served for runner in self._runners]
+        served = next((one for one in all_served if one.fallback), all_served[0])
         return served if self.fallback is None else replace(served, fallback=self.fallback)
 
     @property
@@ -246,7 +250,7 @@ class Batcher:
                 RETRY_AFTER_S,
                 "streams",
             )
-        coming_fps = self._turns.promised_before(self)
+        coming_fps = self._devices.promised_before
         return self._opened(admit(wish or RateWish(), self._room(coming_fps)))
 
     def take_over(self, wish: RateWish) -> Stream:
@@ -270,7 +274,7 @@ class Batcher:
         """
         scheduler = self._scheduler
         reserved_fps = scheduler.reserved_fps(time.monotonic()) + coming_fps
-        elsewhere = self._turns.promised_elsewhere(self)
+        elsewhere = self._devices.promised_elsewhere
         return Load(scheduler.capacity_fps, reserved_fps, elsewhere)
 
     def _opened(self, fps: float | None) -> Stream:
@@ -286,7 +290,7 @@ class Batcher:
 
     def submit(self, stream: Stream, work: Work) -> asyncio.Future[Outcome]:
         """Take a stream's newest frame; the one that still waits ends as superseded."""
-        pending = _pending(work)
+        pending = Pending.of(work)
         if self._closing:
             pending.end(NotRun("closing"), self._observer)
         elif self._resting:
@@ -305,7 +309,7 @@ class Batcher:
         One that isn't `counted` is a frame of our own, told to no observer.
         """
         self._check_open()
-        pending = _pending(work, counted)
+        pending = Pending.of(work, counted)
         if not self._scheduler.enqueue(pending, work.deadline_s):
             raise Refused("Too many uploads are waiting; try again in a moment.", 1.0, "uploads")
         self._news.set()
@@ -334,7 +338,3 @@ class Batcher:
     def _end_all(self, outcome: Outcome) -> None:
         for ticket in self._scheduler.drain():
             ticket.item.end(outcome, self._observer)
-
-
-def _pending(work: Work, counted: bool = True) -> Pending:
-    return Pending(work, asyncio.get_running_loop().create_future(), counted)

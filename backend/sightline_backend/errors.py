@@ -108,6 +108,8 @@ _STATUS = {
     "name_taken": 409,
     "accuracy_gate": 409,
     "not_possible": 409,
+    "deploy_failed": 409,
+    "triton_failed": 502,
     "timeout": 408,
     "too_large": 413,
     "unsupported_format": 415,
@@ -117,12 +119,14 @@ _STATUS = {
     "bad_archive": 422,
     "parity": 422,
     "bad_dataset": 422,
+    "bad_repository": 422,
     "unknown_class": 422,
     "busy": 503,
     "closing": 503,
     "no_room_for_model": 503,
     "engine_unavailable": 503,
     "engine_lost": 503,
+    "engine_away": 503,
     "store": 503,
 }
 

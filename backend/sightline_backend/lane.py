@@ -7,18 +7,25 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
 from sightline_backend.breaker import Breaker
+from sightline_backend.costs import costs_beside
+from sightline_backend.observer import Observer
+from sightline_backend.pending import Pending
 from sightline_backend.scheduler import Scheduler, Ticket
+from sightline_backend.serving.devices import Devices
 from sightline_backend.serving.engine_share import Rank
-from sightline_backend.serving.turns import Turn, Turns, Waiting
+from sightline_backend.serving.turns import Turn, Waiting
 from sightline_backend.workers.runner import Runner, RunnerLost
 from sightline_engines.errors import SightlineError
 
+__all__ = ["Lane", "Observer", "Pending", "Shared", "Tap"]
+
 ENGINE_FAULTS = ("engine_failed", "engine_memory", "internal")
 FAILING_AFTER = 5  # batches in a row; a GPU whose context is broken never recovers by itself
+ASK_EVERY_S = 0.5  # how a server is that was away
 EXPIRE_EVERY_S = 0.05  # how often late frames are let go while no engine runs
 
 _RESTARTING = "The engine is being started again after a failure; try again in a moment."
@@ -27,52 +34,6 @@ INTERNAL = Failed("internal", "The server failed on this frame; its log says why
 log = logging.getLogger(__name__)
 
 Tap: TypeAlias = Callable[[Work, Outcome], None]
-
-
-class Observer(Protocol):
-    """Is told what happened; called on the event loop's thread."""
-
-    def batch_ran(self, size: int, seconds: float) -> None:
-        """`size` frames ran in one engine call of `seconds`, letterbox to boxes."""
-
-    def engine_worked(self, model: str, seconds: float) -> None:
-        """An engine of `model` had a batch in hand for `seconds`, whatever came of it."""
-
-    def frame_ended(self, work: Work, outcome: Outcome) -> None:
-        """A frame or an upload has its one outcome."""
-
-    def model_load(self, result: str) -> None:
-        """A model was "loaded", or that "failed"."""
-
-    def engine_restarted(self, reason: str) -> None:
-        """An engine that was lost for `reason` is started again."""
-
-    def swapped(self, result: str) -> None:
-        """What serves was to change: it was "swapped", "rolled_back", "refused" or it "failed"."""
-
-    def shadow_compared(self, agreed: bool) -> None:
-        """A frame was run by a candidate, too, whose boxes all agreed with the answer's or not."""
-
-    def plan_rebuild(self, result: str) -> None:
-        """A plan that didn't fit this machine was "built", or that "failed"."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pending:
-    """A frame in the batcher's hands, and who waits for its outcome."""
-
-    work: Work
-    future: asyncio.Future[Outcome]
-    counted: bool = True  # False: a frame of our own
-
-    def end(self, outcome: Outcome, observer: Observer) -> None:
-        """Give the frame its one outcome."""
-        if self.future.done():  # its client has gone and it was cancelled
-            outcome = NotRun("closing")
-        else:
-            self.future.set_result(outcome)
-        if self.counted:
-            observer.frame_ended(self.work, outcome)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +45,10 @@ class Shared:
     news: asyncio.Event  # set when a frame comes
     changed: Callable[[], None]  # called when a lane's `trouble` has changed
     reload_s: float  # a restart that takes longer is given up
-    turns: Turns  # with the engines of other models on the same device
+    devices: Devices  # and whose turn it is there, with the engines of other models
+    some_run: Callable[[], bool]  # whether any lane of this model is without trouble
     background: bool = False  # yields to all of them
+    at_server: bool = False  # which may be away already
 
 
 class Lane:
@@ -101,8 +64,12 @@ class Lane:
         self._news = shared.news
         self._changed = shared.changed
         self._reload_s = shared.reload_s
-        self._turns = shared.turns
+        self._devices = shared.devices
+        self._turns = shared.devices.at(self, runner.served.device)
+        self._some_run = shared.some_run
         self._background = shared.background
+        self._unwell = shared.at_server  # that is away, whoever answers for it; or who knows
+        self._ask_at_s = 0.0
         self._in_line: Waiting | None = None
         self._breaker = Breaker()
         self._stopping = asyncio.Event()
@@ -134,6 +101,9 @@ class Lane:
     async def _step(self) -> None:
         """Run the next batch, or wait until there may be one."""
         self._news.clear()
+        if self._unwell and not await self._asked():
+            return
+        turns = self._turns  # the batch may show that the engine has moved
         turn = await self._turn()
         if turn is None:
             return
@@ -147,13 +117,10 @@ class Lane:
                 ran = True
                 await self._run(decision.batch)
         finally:
-            self._turns.end(turn, ran)
+            turns.end(turn, ran)
         if ran:
             return
-        if decision.wake_s is None:
-            await self._news.wait()
-        else:
-            await _wait(self._news, max(0.0, decision.wake_s - now_s))
+        await self._rest(None if decision.wake_s is None else max(0.0, decision.wake_s - now_s))
 
     async def _turn(self) -> Turn | None:
         """Take a turn at the device, or wait for it; None if there is no need any more."""
@@ -163,7 +130,7 @@ class Lane:
         if turn is not None:
             return turn
         if not self._scheduler.waiting:  # nothing to get in line for
-            await self._news.wait()
+            await self._rest(None)
             return None
         self._in_line = waiting = self._turns.line_up(name, self._rank, expected_s)
         try:
@@ -173,6 +140,44 @@ class Lane:
             raise
         finally:
             self._in_line = None
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait for news; None: as long as it takes, if there is no server to ask after."""
+        if self._unwell:
+            seconds = min(ASK_EVERY_S, ASK_EVERY_S if seconds is None else seconds)
+        if seconds is None:
+            await self._news.wait()
+        else:
+            await _wait(self._news, seconds)
+
+    async def _asked(self) -> bool:
+        """Ask now and then how the server is that was away; tell whether to take frames.
+
+        They fail at once, so that each sender is told. While another engine of this model is
+        well they are left to that.
+        """
+        if time.monotonic() >= self._ask_at_s:
+            self._heed(await self.runner.run([], 0.0))
+        if self.trouble is None or not self._some_run():
+            return True
+        await _wait(self._stopping, ASK_EVERY_S)
+        return False
+
+    def _heed(self, run: BatchRun) -> None:
+        """Note how it stands with the server that runs the model, if one does."""
+        remote = run.remote
+        if remote is None:
+            return
+        for call in remote.calls:
+            self._observer.triton_called(call.result, call.seconds)
+        self._turns = self._devices.at(self, remote.served.device)  # a standby is elsewhere
+        fallen_back = remote.served.engine != "triton"
+        if any(isinstance(outcome, Done) for outcome in run.outcomes):
+            self._observer.fell_back(fallen_back)
+        self._unwell = fallen_back or remote.trouble is not None
+        self._ask_at_s = time.monotonic() + ASK_EVERY_S
+        if remote.trouble != self.trouble:
+            self._tell(remote.trouble)
 
     def _rank(self) -> Rank:
         if self._background:
@@ -197,6 +202,7 @@ class Lane:
             self._observer.engine_worked(self.runner.spec.name, time.monotonic() - started_s)
         self._end(batch, run.outcomes)
         self._learn(batch, run, time.monotonic() - started_s)
+        self._heed(run)
         self._watch(run)
 
     def _learn(self, batch: list[Ticket[Pending]], run: BatchRun, elapsed_s: float) -> None:
@@ -206,7 +212,7 @@ class Lane:
         if run.engine_s is not None:
             self._observer.batch_ran(answered, run.engine_s)
         if run.most is not None:
-            log.warning("the device is short of memory: batches of at most %d from now", run.most)
+            log.warning("too much for memory or deadline: batches of at most %d from now", run.most)
             self._scheduler.limit(run.most)
 
     def _watch(self, run: BatchRun) -> None:
@@ -296,23 +302,6 @@ def _resting(why: str) -> str:
         "says more. A smaller SIGHTLINE_MAX_BATCH, another SIGHTLINE_ENGINE or another model may "
         "run."
     )
-
-
-def costs_beside(run: BatchRun, elapsed_s: float) -> list[float]:
-    """Return what each frame of a batch cost beside the engine, in seconds.
-
-    That is its own decoding, as far as it is known, and an equal part of the rest.
-    """
-    own_s = [o.timings.decode / 1e3 if isinstance(o, Done) else 0.0 for o in run.outcomes]
-    rest_s = max(0.0, elapsed_s - (run.engine_s or 0.0) - sum(own_s))
-    failed = sum(not isinstance(o, Done) for o in run.outcomes)
-    # What the decoding of bad pictures took is theirs; the way to the worker is everybody's.
-    theirs_s = min(rest_s, max(0.0, run.decode_s - sum(own_s)))
-    each_s = (rest_s - theirs_s) / len(own_s)
-    return [
-        each_s + (own if isinstance(outcome, Done) else theirs_s / failed)
-        for own, outcome in zip(own_s, run.outcomes, strict=True)
-    ]
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

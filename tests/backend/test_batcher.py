@@ -17,6 +17,7 @@ from sightline_backend.workers.thread import ThreadRunner
 from sightline_engines.errors import EngineError
 from sightline_engines.picture import PictureLimits
 from sightline_engines.pipeline import default_options
+from sightline_engines.triton.remote import CallResult
 from sightline_engines.types import Image
 from tests.fakes import SPEC, FakeEngine, encoded, grey
 
@@ -43,6 +44,12 @@ class Seen:
 
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)
+
+    def triton_called(self, result: CallResult, seconds: float) -> None:
+        pass
+
+    def fell_back(self, active: bool) -> None:
+        pass
 
     def swapped(self, result: str) -> None:
         pass

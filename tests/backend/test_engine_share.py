@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline_backend.admission import RateWish
-from sightline_backend.batch import BatchRun, Done, Work
+from sightline_backend.batch import BatchRun, Done, Remote, Work
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.errors import Refused
 from sightline_backend.serving.engine_share import MOST_AHEAD_S, EngineShare, Rank
@@ -128,7 +128,7 @@ class Timed(FakeRunner):
             self.at_work.remove(self.name)
             self.busy_s += time.monotonic() - started_s
         done = Done(Detections.empty(), (64, 64), Timings(), len(works))
-        return BatchRun([done] * len(works), 0.0, self.seconds)
+        return BatchRun([done] * len(works), 0.0, self.seconds, None, self.remote)
 
 
 def work() -> Work:
@@ -175,6 +175,7 @@ async def test_two_models_under_load_get_half_of_the_engine_time_each() -> None:
         (Machine(cores=8), ["CPU"], 1),
         (Machine(cores=8), ["CUDA:0", "TensorRT:0"], 3),
         (Machine(cores=4), ["CUDA:0", "TensorRT:0"], 2),
+        (Machine(in_flight=1), ["Triton here:8001", "Triton there:8001"], 3),
     ],
 )
 async def test_as_many_engines_work_at_once_as_the_device_has_turns(
@@ -257,6 +258,34 @@ async def test_promises_move_with_their_streams_when_a_model_is_swapped() -> Non
         moved = [new.take_over(RateWish(old.renounce(stream))) for stream in streams]
         assert [stream.fps for stream in moved] == [3.2] * 4
         assert new.open_stream(RateWish(fps=7)).fps == 7
+
+
+async def test_a_servers_standby_takes_turns_with_the_models_of_this_machine() -> None:
+    machine, at_work = Machine(in_flight=2), list[str]()
+    remote, local = (
+        Timed("remote", 0.002, at_work, "Triton there:8001"),
+        Timed("local", 0.002, at_work),
+    )
+    there = replace(remote.served, engine="triton")
+    here = replace(there, engine="onnxruntime", device="CPU", fallback="It is down.")
+    counts = Counter[str]()
+    async with (
+        Batcher([remote], BatchLimits(), Seen(), machine) as one,
+        Batcher([local], BatchLimits(), Seen(), machine) as other,
+    ):
+        for served, most in ((there, 2), (here, 1), (there, 2)):
+            remote.remote = Remote(served, None)
+            assert isinstance(await one.submit(one.open_stream(), work()), Done)
+            remote.most_at_once = local.most_at_once = 0
+            counts.clear()
+            tasks = [asyncio.create_task(flood(batcher, counts)) for batcher in (one, other)]
+            await until(lambda: min(counts["remote"], counts["local"]) >= 20)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert max(remote.most_at_once, local.most_at_once) == most
+        assert set(machine.turns("CPU")._members) == {other}
+    assert not machine.turns("triton")._members
 
 
 async def test_models_on_different_devices_wait_for_nobody() -> None:

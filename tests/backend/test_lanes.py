@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Remote, Work
 from sightline_backend.batcher import Batcher, BatchLimits
 from sightline_backend.breaker import MOST_RESTARTS
+from sightline_backend.costs import costs_beside
 from sightline_backend.errors import Refused
-from sightline_backend.lane import costs_beside
 from sightline_backend.workers.runner import Measured, RunnerLost
 from sightline_engines.errors import EngineError
 from sightline_engines.pipeline import default_options
+from sightline_engines.triton.remote import Call, CallResult
 from sightline_engines.types import Detections, ModelSpec, ServedModel, Timings
 from tests.backend.running import until
 from tests.fakes import SPEC
@@ -34,6 +35,7 @@ class FakeRunner:
         self.starts = 0
         self.closed = False
         self.endless = False  # the next batches never end
+        self.remote: Remote | None = None  # how it stands with the server that runs the model
         self.may_start = asyncio.Event()
         self.may_start.set()
 
@@ -70,7 +72,10 @@ class FakeRunner:
             return BatchRun([Failed(self.code, "an illegal memory access")] * len(works))
         done: Outcome = Done(Detections.empty(), (64, 64), Timings(), len(works))
         most, self.most = self.most, None
-        return BatchRun([done] * len(works), 0.0, 0.001, most)
+        if self.remote is not None and self.remote.trouble is not None:
+            failed = Failed("engine_away", self.remote.trouble)
+            return BatchRun([failed] * len(works), remote=self.remote)
+        return BatchRun([done] * len(works), 0.0, 0.001, most, self.remote)
 
     async def close(self) -> None:
         self.closed = True
@@ -82,6 +87,8 @@ class Seen:
     def __init__(self) -> None:
         self.restarts: list[str] = []
         self.ended = 0
+        self.calls: list[str] = []
+        self.fallen_back: list[bool] = []
 
     def batch_ran(self, size: int, seconds: float) -> None:
         pass
@@ -97,6 +104,12 @@ class Seen:
 
     def engine_restarted(self, reason: str) -> None:
         self.restarts.append(reason)
+
+    def triton_called(self, result: CallResult, seconds: float) -> None:
+        self.calls.append(result)
+
+    def fell_back(self, active: bool) -> None:
+        self.fallen_back.append(active)
 
     def swapped(self, result: str) -> None:
         pass
@@ -295,3 +308,61 @@ def test_each_frame_is_charged_what_it_cost(
     run: BatchRun, elapsed_s: float, costs: list[float]
 ) -> None:
     assert costs_beside(run, elapsed_s) == pytest.approx(costs)
+
+
+SERVED = ServedModel(SPEC.name, SPEC.version, "triton", "fp32", "Triton there:8001")
+WELL = Remote(SERVED, None)
+DOWN = Remote(SERVED, "It is down.")
+
+
+async def test_while_its_server_is_away_frames_say_so_and_no_engine_is_started_again() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.remote = DOWN
+        for _ in range(8):  # more than failures that a local engine is restarted for
+            assert await batcher.submit(stream, work()) == Failed("engine_away", "It is down.")
+        assert batcher.trouble == "It is down."
+        assert batcher.engines_running == 0
+        runner.remote = WELL
+        await until(lambda: batcher.trouble is None)  # with no frame at all
+        assert isinstance(await batcher.submit(stream, work()), Done)
+    assert seen.restarts == []
+
+
+async def test_one_that_may_begin_away_is_asked_before_its_first_frame() -> None:
+    runner = FakeRunner()
+    runner.remote = DOWN
+    batcher = batching(runner)
+    batcher.at_triton = True
+    async with batcher:
+        await until(lambda: batcher.trouble is not None)
+        assert sum(runner.batches) == 0  # nothing but a question
+
+
+async def test_frames_are_left_to_the_engine_that_still_reaches_the_server() -> None:
+    cut_off, well, seen = FakeRunner(), FakeRunner(), Seen()
+    cut_off.remote, well.remote = DOWN, WELL
+    batcher = batching(cut_off, well, seen=seen)
+    batcher.at_triton = True
+    async with batcher:
+        await until(lambda: batcher.engines_running == 1)
+        stream = batcher.open_stream()
+        for _ in range(10):
+            assert isinstance(await batcher.submit(stream, work()), Done)
+        assert batcher.trouble is None
+    assert sum(cut_off.batches) == 0
+
+
+async def test_calls_to_the_server_and_who_answered_are_told() -> None:
+    runner, seen = FakeRunner(), Seen()
+    async with batching(runner, seen=seen) as batcher:
+        stream = batcher.open_stream()
+        runner.remote = Remote(SERVED, None, (Call("ok", 0.1),))
+        await batcher.submit(stream, work())
+        standing_in = ServedModel(SPEC.name, SPEC.version, "onnxruntime", "fp32", "CPU", "It fell.")
+        runner.remote = Remote(standing_in, None, (Call("away", 2.0),))
+        assert isinstance(await batcher.submit(stream, work()), Done)
+        assert batcher.trouble is None
+    assert seen.calls[:2] == ["ok", "away"]
+    assert seen.fallen_back == [False, True]

@@ -150,10 +150,10 @@ async def test_a_swap_while_the_server_stops_ends_and_leaves_nothing() -> None:
 
 
 async def test_a_rate_is_kept_where_the_new_engine_carries_it_and_else_shared() -> None:
-    slow = FakeEngine(NEW, seconds=0.02)
+    slow = FakeEngine(NEW, seconds=0.12)
     models = FilesOfModels([FakeEngine(OLD, seconds=0.001), slow])
     async with pool_of(models) as pool:
-        seats = [await Seat.take(pool, RateWish(fps)) for fps in (5.0, 200.0, None)]
+        seats = [await Seat.take(pool, RateWish(fps)) for fps in (5.0, 80.0, None)]
         await pool.swap("fake", NEW)
         moved = [seat.follow() for seat in seats]
         assert [seat.fps for seat in moved if seat is not None] == [5.0, None, None]
@@ -164,10 +164,10 @@ async def test_a_rate_is_kept_where_the_new_engine_carries_it_and_else_shared() 
 
 
 async def test_a_full_engine_that_is_swapped_for_an_equal_one_keeps_its_promises() -> None:
-    models = store_of(OLD, NEW, seconds=0.02)
+    models = store_of(OLD, NEW, seconds=0.06)  # long beside what a busy machine adds to it
     async with pool_of(models) as pool:
         load = pool.default.load(0.0)
-        each = int(0.7 * load.capacity_fps / 4 * 10) / 10
+        each = int(0.6 * load.capacity_fps / 4 * 10) / 10
         seats = [await Seat.take(pool, RateWish(each)) for _ in range(4)]
         await pool.swap("fake", NEW)
         moved = [seat.follow() for seat in seats]

@@ -15,7 +15,7 @@ from sightline_backend.serving.serving import Change
 
 router = APIRouter(prefix="/api", tags=["models"], responses=ERRORS)
 
-EngineWish = Literal["", "auto", "onnxruntime", "openvino", "tensorrt"]
+EngineWish = Literal["", "auto", "onnxruntime", "openvino", "tensorrt", "triton"]
 
 
 class PromoteRequest(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sightline_backend.batch import Outcome, Work
+from sightline_engines.triton.remote import CallResult
 
 
 class Untold:
@@ -24,6 +25,12 @@ class Untold:
         """Say nothing."""
 
     def engine_restarted(self, reason: str) -> None:
+        """Say nothing."""
+
+    def triton_called(self, result: CallResult, seconds: float) -> None:
+        """Say nothing."""
+
+    def fell_back(self, active: bool) -> None:
         """Say nothing."""
 
     def swapped(self, result: str) -> None:

@@ -11,9 +11,9 @@ from sightline_backend.store.store import Store
 from sightline_engines.types import Format, ModelSpec
 
 ENGINES = {
-    Format.ONNX: ("", "auto", "onnxruntime", "openvino"),
+    Format.ONNX: ("", "auto", "onnxruntime", "openvino", "triton"),
     Format.OPENVINO: ("", "auto", "openvino"),
-    Format.TENSORRT: ("", "auto", "tensorrt"),
+    Format.TENSORRT: ("", "auto", "tensorrt", "triton"),
 }
 
 
@@ -46,7 +46,7 @@ def runnable(store: Store, plans: Plans, name: str, artefact_id: int, engine: st
             f"{', '.join(name for name in known if name)}, or none for what the server is set to."
         )
     spec = replace(artefact.spec, name=model.name, engine=engine)
-    problem = plans.problem(spec)
+    problem = plans.problem(spec) or plans.absence(spec)
     if problem is not None:
         raise NotPossibleError(problem)
     return Candidate(model, artefact, spec)

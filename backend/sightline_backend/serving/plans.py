@@ -10,6 +10,7 @@ from sightline_backend.serving.loading import Fitted
 from sightline_backend.store.records import Artefact
 from sightline_backend.store.store import Store
 from sightline_engines.errors import SightlineError
+from sightline_engines.triton.options import TritonOptions
 from sightline_engines.types import Format, ModelSpec
 
 Problem = Callable[[ModelSpec], str | None]
@@ -29,26 +30,43 @@ class Plans:
     """Chooses what to load for a model; `fit` may be called from any thread."""
 
     def __init__(
-        self, store: Store, problem: Problem | None = None, *, engine: str = "auto"
+        self,
+        store: Store,
+        problem: Problem | None = None,
+        *,
+        engine: str = "auto",
+        triton: TritonOptions | None = None,
     ) -> None:
         """`problem` says why a plan can't run here, None if it can: the passport check.
 
-        `engine` is what the server is set to.
+        `engine` is what the server is set to, `triton` the one that engine triton asks.
         """
         self._store = store
         self._problem = problem
         self._engine = engine
+        self._triton = triton
         self.stale: dict[str, StalePlan] = {}  # by model; any thread adds to it
 
     def problem(self, spec: ModelSpec) -> str | None:
-        """Return why a file can't run here; None for anything but a plan."""
-        if spec.format is not Format.TENSORRT:
+        """Return why a file can't run here; None for anything but a plan that is to."""
+        if spec.format is not Format.TENSORRT or self._at_triton(spec):
             return None
         if self._problem is None:
             from sightline_engines.passport_check import passport_problem
 
             return passport_problem(spec)
         return self._problem(spec)
+
+    def absence(self, spec: ModelSpec) -> str | None:
+        """Return why Triton can't run a file that is to run there; asks it, so this blocks."""
+        if not self._at_triton(spec):
+            return None
+        from sightline_engines.triton.standby import missing_at
+
+        return missing_at(spec, self._triton)
+
+    def _at_triton(self, spec: ModelSpec) -> bool:
+        return (spec.engine or self._engine) == "triton"
 
     def fit(self, spec: ModelSpec) -> Iterator[Fitted]:
         """Yield what may be loaded for a model, the best first; blocks at each step.

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import mul
 from typing import Protocol
 
 from sightline_backend.serving.engine_share import EngineShare, Rank
 
 OVERDUE_TIMES, OVERDUE_S = 3.0, 0.5  # of its expected time; a turn that takes longer than both
 # of them holds nobody else up: that engine hangs, or the machine stalls
+
+ON_TRITON = "triton"  # all that is asked of a Triton server
 
 
 class Member(Protocol):
@@ -167,26 +170,33 @@ class Turns:
 
 
 class Machine:
-    """The turns at each device of this machine."""
+    """The turns at each device of this machine, and at the servers that it asks."""
 
-    def __init__(self, instances: int = 1, cores: int = 1) -> None:
-        """`instances` is how many engines each model has."""
+    def __init__(self, instances: int = 1, cores: int = 1, in_flight: int = 1) -> None:
+        """`instances` is how many engines each model has, `in_flight` how many at a server."""
         self._instances = instances
         self._cores = cores
+        self._in_flight = max(instances, in_flight)
         self._turns: dict[str, Turns] = {}
 
     def turns(self, served_on: str) -> Turns:
         """Return the turns at a device, as `ServedModel` names it."""
         device = physical_device(served_on)
         if device not in self._turns:
-            most = partial(turns_at_once, device, self._instances, self._cores)
+            most: Callable[[int], int]
+            if device == ON_TRITON:
+                most = partial(mul, self._in_flight)  # who is next there is Triton's business
+            else:
+                most = partial(turns_at_once, device, self._instances, self._cores)
             self._turns[device] = Turns(most)
         return self._turns[device]
 
 
 def physical_device(served_on: str) -> str:
-    """Return "cpu", "cuda:0" of CUDA:0 and TensorRT:0, "gpu:1" of OpenVINO's GPU.1."""
+    """Return "cpu", "triton", "cuda:0" of CUDA:0 and TensorRT:0, "gpu:1" of OpenVINO's GPU.1."""
     kind, _, index = served_on.lower().replace(".", ":").partition(":")
+    if kind.split()[0] == ON_TRITON:
+        return ON_TRITON
     if kind == "cpu":
         return kind
     return f"{'cuda' if kind == 'tensorrt' else kind}:{index or 0}"

@@ -14,18 +14,18 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import closing
 from typing import BinaryIO, cast
 
-from sightline_backend.batch import run_batch
 from sightline_backend.jobs.priority import die_with_parent
 from sightline_backend.logs import configure
-from sightline_backend.measure import measure
+from sightline_backend.measure import measured
+from sightline_backend.remote_batch import run_any
 from sightline_backend.workers import pipe
 from sightline_backend.workers.arena import Arena
+from sightline_backend.workers.engine import load_with
 from sightline_backend.workers.messages import Load, Loaded, LoadFailed, pack_run, unpack_works
-from sightline_backend.workers.runner import Measured
 from sightline_engines.errors import SightlineError
-from sightline_engines.load import load_engine
 from sightline_engines.types import Engine
 
 log = logging.getLogger(__name__)
@@ -47,29 +47,31 @@ def main(fd: int, arena: Arena) -> None:
 def _serve(stream: BinaryIO, arena: Arena, load: Load) -> None:
     configure(load.options.logs, model=load.spec.name)
     try:
-        engine, measured = _loaded(load)
+        engine = load_with(load.spec, load.options)
+    except SightlineError as error:
+        pipe.write(stream, LoadFailed(error.code, error.message))
+        return
+    with closing(engine):  # what it has elsewhere, such as at a server, would outlive this process
+        _work(stream, arena, load, engine)
+
+
+def _work(stream: BinaryIO, arena: Arena, load: Load, engine: Engine) -> None:
+    try:
+        found = measured(engine, load.measure_up_to, load.limits)
     except SightlineError as error:
         pipe.write(stream, LoadFailed(error.code, error.message))
         return
     gc.freeze()  # what is loaded stays: collecting garbage need not look at it again and again
-    pipe.write(stream, Loaded(engine.served, measured))
+    pipe.write(stream, Loaded(engine.served, found))
     while True:
         rows = pipe.read(stream)
         try:
-            answer = pack_run(run_batch(engine, unpack_works(rows, arena), load.limits))
+            answer = pack_run(run_any(engine, unpack_works(rows, arena), load.limits))
         except Exception:  # the outermost loop: a bug in one batch must not end the engine
             log.exception("a batch of %d failed", len(rows))
             pipe.write(stream, None)
         else:
             pipe.write(stream, answer)
-
-
-def _loaded(load: Load) -> tuple[Engine, Measured]:
-    options = load.options
-    engine = load_engine(load.spec, options.engine, device=options.device, threads=options.threads)
-    if load.measure_up_to is None:
-        return engine, Measured()
-    return engine, measure(engine, load.measure_up_to, load.limits)
 
 
 if __name__ == "__main__":

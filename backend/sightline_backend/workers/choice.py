@@ -9,11 +9,12 @@ from typing import cast
 
 from sightline_backend.logs import LogOptions
 from sightline_backend.settings import Settings
+from sightline_backend.workers.engine import load_with
 from sightline_backend.workers.messages import EngineOptions
 from sightline_backend.workers.process import ProcessRunner
 from sightline_backend.workers.runner import Runner
 from sightline_backend.workers.thread import ThreadRunner
-from sightline_engines.load import EngineName, load_engine
+from sightline_engines.load import EngineName
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import Engine, ModelSpec
 
@@ -28,17 +29,24 @@ def runners(
     What the model was promoted to run on goes before what the server is set to.
     """
     engine = cast(EngineName, spec.engine or settings.engine)
-    device, threads = settings.device, settings.threads
-    if load is None and not settings.isolate:
-        load = partial(load_engine, engine=engine, device=device, threads=threads)
-    if load is not None:
-        return [ThreadRunner(spec, load, limits)]
-    count = settings.instances
+    count = at_once(engine, settings) if settings.isolate else 1
+    threads = settings.threads
     if threads is None and count > 1:
         threads = max(1, cores() // count)
     logs = LogOptions(settings.log_level, settings.log_format)
-    options = EngineOptions(engine, device, threads, logs)
+    options = EngineOptions(engine, settings.device, threads, logs, settings.triton)
+    if load is None and not settings.isolate:
+        load = partial(load_with, options=options)
+    if load is not None:
+        return [ThreadRunner(spec, load, limits)]
     return [ProcessRunner(spec, options, limits, settings.max_batch) for _ in range(count)]
+
+
+def at_once(engine: EngineName, settings: Settings) -> int:
+    """Return how many batches of a model may be in hand: at a server its own are at work, too."""
+    if engine == "triton":
+        return max(settings.instances, settings.triton_in_flight)
+    return settings.instances
 
 
 def cores() -> int:

@@ -12,13 +12,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Work
+from sightline_backend.batch import BatchRun, Done, Failed, NotRun, Outcome, Remote, Work
 from sightline_backend.logs import LogOptions
 from sightline_backend.workers.arena import Arena
 from sightline_backend.workers.runner import Measured
 from sightline_engines.load import EngineName
 from sightline_engines.picture import PictureLimits
 from sightline_engines.pipeline import DetectOptions
+from sightline_engines.triton.options import TritonOptions
+from sightline_engines.triton.remote import Call
 from sightline_engines.types import Detections, ModelSpec, ServedModel, Timings
 
 Row: TypeAlias = tuple[Any, ...]
@@ -32,6 +34,7 @@ class EngineOptions:
     device: str | None = None
     threads: int | None = None
     logs: LogOptions = field(default_factory=LogOptions)
+    triton: TritonOptions | None = None  # the server, for engine triton
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,32 @@ def unpack_works(rows: Sequence[Row], arena: Arena) -> list[Work]:
 
 def pack_run(run: BatchRun) -> Row:
     """Return what became of a batch as plain values."""
-    return [_pack(outcome) for outcome in run.outcomes], run.decode_s, run.engine_s, run.most
+    outcomes = [_pack(outcome) for outcome in run.outcomes]
+    return outcomes, run.decode_s, run.engine_s, run.most, _remote_row(run.remote)
 
 
 def unpack_run(row: Row) -> BatchRun:
     """Return what became of a batch."""
-    outcomes, decode_s, engine_s, most = row
-    return BatchRun([_unpack(outcome) for outcome in outcomes], decode_s, engine_s, most)
+    outcomes, decode_s, engine_s, most, remote = row
+    found = [_unpack(outcome) for outcome in outcomes]
+    return BatchRun(found, decode_s, engine_s, most, _remote(remote))
+
+
+def _remote_row(remote: Remote | None) -> Row | None:
+    if remote is None:
+        return None
+    served = remote.served
+    kind = served.name, served.version, served.engine, served.precision
+    who = *kind, served.device, served.fallback
+    calls = [(call.result, call.seconds, call.most) for call in remote.calls]
+    return who, remote.trouble, calls
+
+
+def _remote(row: Row | None) -> Remote | None:
+    if row is None:
+        return None
+    who, trouble, calls = row
+    return Remote(ServedModel(*who), trouble, tuple(Call(*call) for call in calls))
 
 
 def _options_row(options: DetectOptions) -> Row:

@@ -101,9 +101,10 @@ class ProcessRunner:
             raise ReportedError(answer.code, answer.message)
         assert isinstance(answer, Loaded)  # noqa: S101  there are these two
         self._served = answer.served
-        # A restart has no time to try engines against each other again.
-        engine = cast(EngineName, answer.served.engine)
-        self._options = replace(self._options, engine=engine)
+        if self._options.engine == "auto":
+            # A restart has no time to try engines against each other again.
+            engine = cast(EngineName, answer.served.engine)
+            self._options = replace(self._options, engine=engine)
         return answer.measured
 
     async def run(self, works: Sequence[Work], expected_s: float) -> BatchRun:
@@ -112,6 +113,11 @@ class ProcessRunner:
             raise RunnerLost("crashed", "it is not running")
         answer = self._link.ask(pack_works(works, self._arena))
         limit_s = max(HUNG_AFTER * expected_s, HUNG_FLOOR_S + DECODE_S * len(works))
+        if self._options.engine == "triton" and self._options.triton is not None:
+            # The server's own deadline comes first, for pictures and then tensors, and then the
+            # standby's turn.
+            triton = self._options.triton
+            limit_s += triton.timeout_s * (2 if triton.transport == "pictures" else 1)
         limit = asyncio.get_running_loop().call_later(limit_s, _time_out, answer)
         try:
             row = await answer
@@ -124,7 +130,10 @@ class ProcessRunner:
             limit.cancel()
         if row is None:
             raise RuntimeError("a bug in the worker process; its log line is above")
-        return unpack_run(row)
+        run = unpack_run(row)
+        if run.remote is not None:
+            self._served = run.remote.served
+        return run
 
     async def close(self) -> None:
         """End the worker: it leaves when its socket closes, or is killed."""

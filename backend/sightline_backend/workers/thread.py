@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sightline_backend.batch import BatchRun, Work, run_batch
-from sightline_backend.measure import measure
+from sightline_backend.batch import BatchRun, Work
+from sightline_backend.measure import measured
+from sightline_backend.remote_batch import run_any
 from sightline_backend.workers.runner import Measured
 from sightline_engines.picture import PictureLimits
 from sightline_engines.types import Engine, ModelSpec, ServedModel
@@ -49,9 +50,7 @@ class ThreadRunner:
 
         def load() -> Measured:
             self._engine = self._load(self.spec)
-            if measure_up_to is None:
-                return Measured()
-            return measure(self._engine, measure_up_to, self._limits)
+            return measured(self._engine, measure_up_to, self._limits)
 
         try:
             return await self._on_thread(load)
@@ -63,7 +62,7 @@ class ThreadRunner:
         """Run a batch in the thread."""
         engine = self._engine
         assert engine is not None  # noqa: S101  the batcher starts it first
-        return await self._on_thread(lambda: run_batch(engine, works, self._limits))
+        return await self._on_thread(lambda: run_any(engine, works, self._limits))
 
     async def close(self) -> None:
         """Close the engine once the thread is done with it; wait for that a moment."""
