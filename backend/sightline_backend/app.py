@@ -31,7 +31,10 @@ from sightline_backend.routes import (
     metrics,
     models,
     monitor,
+    predict,
     promote,
+    root,
+    triton,
 )
 from sightline_backend.service import Service
 from sightline_backend.serving.loading import Models
@@ -51,7 +54,7 @@ STANDINGS_EVERY_S = 30.0
 _ABOUT = """
 Pictures and live video in, boxes out.
 
-* **A picture**: `POST /detect`.
+* **A picture**: `POST /detect`; `POST /predict` where a model is deployed at Triton.
 * **Live video**: the WebSocket `/ws/detect`, subprotocol `sightline.v1`. One connection is one
   stream. The server greets with `hello`; the client sends one binary message a frame, a header
   of 16 bytes (version, flags, age in ms, sequence number, capture time) and the encoded
@@ -104,6 +107,7 @@ async def _life(service: Service) -> AsyncIterator[None]:
         _begun(service.jobs),
         service.pool,
         service.serving,
+        service.triton.watched(),
     ):
         watches = [
             asyncio.create_task(watch_loop(metrics.loop_lag.observe)),
@@ -163,8 +167,9 @@ async def _watch_standings(service: Service) -> None:
 
 
 def _add_routes(app: FastAPI) -> None:
-    parts = (detect, live, models, promote, datasets, jobs, benchmark, health, monitor, metrics)
-    for module in parts:
+    detection = detect, predict, live
+    life = models, promote, triton, datasets, jobs, benchmark
+    for module in (*detection, *life, health, monitor, metrics, root):
         app.include_router(module.router)
     add_error_handlers(app)
 
@@ -172,7 +177,13 @@ def _add_routes(app: FastAPI) -> None:
 def _add_http_metrics(app: FastAPI, metrics_: Metrics) -> None:
     instrumentator = Instrumentator(
         should_group_status_codes=False,  # 503 is a refusal and 500 a failure
-        excluded_handlers=["/metrics", "/health", "/api/monitor", "/api/jobs/.*events"],
+        excluded_handlers=[
+            "/metrics",
+            "/health",
+            "/api/monitor",
+            "/api/triton$",
+            "/api/jobs/.*events",
+        ],
         registry=metrics_.registry,
     )
     instrumentator.instrument(

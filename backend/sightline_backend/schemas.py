@@ -86,6 +86,27 @@ class DetectAnswer(BaseModel):
     timings_ms: StageTimings
 
 
+class DeployedClass(BaseModel):
+    """What a classifier says of a picture."""
+
+    class_id: int
+    class_name: str
+    score: float
+
+
+class PredictAnswer(BaseModel):
+    """The answer of /predict, as the deployed model gives it: detections or classes."""
+
+    model: str
+    deployment: int
+    sha256: str = Field(description="Of the model's file.")
+    width: int
+    height: int
+    detections: list[Detection] | None = None
+    classes: list[DeployedClass] | None = None
+    timings_ms: dict[str, float]
+
+
 class ErrorDetail(BaseModel):
     """A stable code, and what was found and how to fix it."""
 
@@ -97,6 +118,15 @@ class ErrorAnswer(BaseModel):
     """The body of every error."""
 
     error: ErrorDetail
+
+
+class TritonHealth(BaseModel):
+    """The connection to Triton, as it was seen last."""
+
+    url: str
+    live: bool
+    ready: bool
+    models: dict[str, str] = Field(description="State by name, of what is or was loaded.")
 
 
 class Health(BaseModel):
@@ -113,6 +143,7 @@ class Health(BaseModel):
     fallback: str | None
     streams: int
     trouble: str | None = Field(description="Why no new work is taken; null while it is.")
+    triton: TritonHealth | None = Field(description="Null: none is configured.")
 
 
 class Thresholds(BaseModel):

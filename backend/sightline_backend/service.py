@@ -20,6 +20,7 @@ from sightline_backend.settings import Settings
 from sightline_backend.store.store import Store
 from sightline_backend.telemetry import Telemetry
 from sightline_backend.tracing.tracer import Tracer
+from sightline_backend.triton.parts import TritonParts
 from sightline_backend.uploads import Uploads
 from sightline_engines.picture import PictureLimits
 from sightline_monitoring.history import History
@@ -41,6 +42,7 @@ class Service:
     uploads: Uploads
     gauges: PoolGauges
     scrape: Scrape
+    triton: TritonParts
     tracer: Tracer | None = None  # None: nothing is traced
     history: History = field(default_factory=History)
     decoded: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_UPLOADS))

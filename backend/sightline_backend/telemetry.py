@@ -8,6 +8,7 @@ import time
 from sightline_backend.batch import Done, Failed, NotRun, Outcome, Work
 from sightline_backend.errors import RefusalReason, status_of
 from sightline_monitoring.metrics import STAGES, Metrics
+from sightline_monitoring.triton import CallResult
 
 
 class Telemetry:
@@ -49,6 +50,14 @@ class Telemetry:
     def engine_restarted(self, reason: str) -> None:
         """Count an engine that is started again."""
         self.metrics.engine_restarts.labels(reason).inc()
+
+    def triton_called(self, result: CallResult, seconds: float) -> None:
+        """Count a batch that was for Triton and came back, or not, after `seconds`."""
+        self.metrics.triton.called(result, seconds)
+
+    def fell_back(self, active: bool) -> None:
+        """Count a batch of engine triton that was answered, by the fallback if it is `active`."""
+        self.metrics.triton.fell_back(active)
 
     def model_load(self, result: str) -> None:
         """Count a model that was loaded, or not."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sightline_engines.types import ServedModel
 from tests.backend.running import Backend, running, until
 from tests.fakes import SPEC, FakeEngine, encoded, grey, named
 
@@ -26,7 +29,62 @@ async def test_health_names_what_serves() -> None:
         "fallback": None,
         "streams": 1,
         "trouble": None,
+        "triton": None,
     }
+
+
+async def test_health_tells_of_triton_without_asking_it() -> None:
+    async with running(triton_grpc_url="127.0.0.1:9") as backend:
+        told = (await backend.http.get("/health")).json()["triton"]
+    assert told == {"url": "127.0.0.1:9", "live": False, "ready": False, "models": {}}
+
+
+class AtTriton(FakeEngine):
+    """Says that it asks a Triton."""
+
+    @property
+    def served(self) -> ServedModel:
+        return replace(super().served, engine="triton")
+
+
+@pytest.mark.parametrize(
+    ("engine", "fallback", "status"),
+    [(FakeEngine, None, 204), (AtTriton, "auto", 204), (AtTriton, None, 503)],
+)
+async def test_an_idle_server_whose_triton_has_gone_is_not_ready(
+    engine: type[FakeEngine], fallback: str | None, status: int
+) -> None:
+    settings: dict[str, Any] = {"triton_grpc_url": "127.0.0.1:9", "triton_fallback": fallback}
+    async with running(engine(), **settings) as backend:
+        await backend.http.get("/api/triton")  # has it looked at
+        ready = await backend.http.get("/health/ready")
+        told = (await backend.http.get("/health")).json()
+    assert ready.status_code == status
+    assert (told["ready"], told["status"] == "ready") == (status == 204, status == 204)
+    if status == 503:
+        assert "127.0.0.1:9" in ready.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "settings", "status", "where"),
+    [
+        ("", {}, 307, "http://127.0.0.1:8501/"),
+        ("*/*", {}, 307, "http://127.0.0.1:8501/"),
+        ("text/html,application/json;q=0.9", {}, 307, "http://127.0.0.1:8501/"),
+        ("text/html", {"page_url": "https://see.example"}, 307, "https://see.example"),
+        ("application/json", {}, 200, "http://127.0.0.1:8501/"),
+    ],
+)
+async def test_people_are_sent_to_the_pages(
+    accept: str, settings: dict[str, Any], status: int, where: str
+) -> None:
+    async with running(**settings) as backend:
+        response = await backend.http.get("/", headers={"accept": accept})
+        told = response.headers.get("location") or response.json()["pages"]
+        assert (response.status_code, told, response.headers["vary"]) == (status, where, "Accept")
+        named = await backend.http.get("/", headers={"host": "[::1]:8000"})
+    if not settings:
+        assert named.headers["location"] == "http://[::1]:8501/"
 
 
 async def test_a_server_that_stops_is_live_and_not_ready() -> None:
@@ -114,6 +172,12 @@ STORE = {
     "/api/models/{name}/versions/{number}",
     "/api/pipeline",
     "/api/serving",
+    "/api/triton",
+    "/api/triton/deployments",
+    "/api/triton/deployments/{model}",
+    "/api/triton/deployments/{model}/rollback",
+    "/api/triton/models/{name}/load",
+    "/api/triton/models/{name}/unload",
     "/api/validate",
 }
 
@@ -129,7 +193,9 @@ async def test_the_documentation_names_every_route_and_field() -> None:
             assert (await backend.http.get(part)).status_code == 200
         schema = (await backend.http.get("/openapi.json")).json()
     assert {
+        "/",
         "/detect",
+        "/predict",
         "/health",
         "/health/live",
         "/health/ready",

@@ -11,7 +11,18 @@ from sightline_backend.version import VERSION
 from tests.cli.conftest import Run
 from tests.cli.running import SIGHTLINE
 
-COMMANDS = ("up", "serve", "detect", "models", "convert", "benchmark", "tune", "jobs", "doctor")
+COMMANDS = (
+    "up",
+    "serve",
+    "detect",
+    "models",
+    "convert",
+    "benchmark",
+    "tune",
+    "jobs",
+    "triton",
+    "doctor",
+)
 
 
 def test_help_names_every_command(run: Run) -> None:

@@ -20,9 +20,7 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problems = [
-            f"SIGHTLINE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        ]
+        problems = [_variable(e["loc"]) + e["msg"] for e in error.errors()]
         fail("A setting is wrong. " + "; ".join(problems))
 
 
@@ -35,3 +33,12 @@ def store() -> Store:
 def model_store() -> ModelStore:
     """Return the models of that store."""
     return store().models
+
+
+def _variable(where: tuple[int | str, ...]) -> str:
+    """Return the variable to correct, with a colon; nothing where several don't go together."""
+    if not where:
+        return ""
+    name = "_".join(map(str, where)).upper()
+    known = str(where[0]).isupper()  # a setting that other programs' variables set, too
+    return f"{name}: " if known else f"SIGHTLINE_{name}: "

@@ -64,7 +64,11 @@ def detect(  # noqa: PLR0913, PLR0917  each is an option of the command
         options = detect_options(spec, asked)
         with stderr.status(f"Loading {spec.name} …"):
             loaded = load_engine(
-                spec, settings.engine, device=settings.device, threads=settings.threads
+                spec,
+                settings.engine,
+                device=settings.device,
+                threads=settings.threads,
+                triton=settings.triton,
             )
         if loaded.served.fallback:
             stderr.print(f"note: {loaded.served.fallback}", style="yellow", markup=False)

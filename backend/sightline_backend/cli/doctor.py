@@ -42,7 +42,7 @@ def doctor(  # noqa: PLR0913, PLR0917  each is an option of the command
         ),
     ] = None,
 ) -> None:
-    """Check camera, ports, engines, model, server and WebRTC; the exit status is 1 on a failure."""
+    """Check camera, ports, engines, model, Triton, server and WebRTC; status 1 on a failure."""
     import json
     from dataclasses import asdict
 
@@ -61,7 +61,7 @@ def doctor(  # noqa: PLR0913, PLR0917  each is an option of the command
 
 
 def _checks(settings: Settings, frontend_port: int) -> Iterator[Check]:
-    from sightline_backend.cli.checks import backend, camera, engine, ice, model, python
+    from sightline_backend.cli.checks import backend, camera, engine, ice, model, python, triton
     from sightline_backend.cli.ports import reachable
     from sightline_backend.store.store import open_store
 
@@ -74,6 +74,7 @@ def _checks(settings: Settings, frontend_port: int) -> Iterator[Check]:
     yield from engine.check_choices()
     if spec is not None:
         yield engine.check_engine(settings, spec)
+    yield from triton.check_triton(settings)
     yield backend.check_backend(reachable(settings.host), settings.port)
     yield backend.check_pages(reachable(settings.host), frontend_port)
     yield camera.check_camera()

@@ -15,6 +15,7 @@ from sightline_backend.cli.models import models
 from sightline_backend.cli.pipeline import tune
 from sightline_backend.cli.promote import promote, rollback, shadow
 from sightline_backend.cli.serve import serve
+from sightline_backend.cli.triton import triton
 from sightline_backend.cli.up import up
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command()(convert)
 app.command()(benchmark)
 app.command()(tune)
 app.add_typer(jobs, name="jobs")
+app.add_typer(triton, name="triton")
 app.command()(doctor)
 
 

@@ -11,7 +11,7 @@ Model = Annotated[
     typer.Option(help="A model's name (`sightline models list`), or an ONNX file."),
 ]
 Engine = Annotated[
-    Literal["auto", "onnxruntime", "openvino", "tensorrt"] | None,
+    Literal["auto", "onnxruntime", "openvino", "tensorrt", "triton"] | None,
     typer.Option(help="What runs the model; auto takes the fastest that is here."),
 ]
 Device = Annotated[

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sightline_backend.cli.console import fail, stdout
-
-PATIENCE_S = 1800.0  # a TensorRT plan may take minutes to load
+from sightline_backend.cli.console import stdout
+from sightline_backend.cli.server_call import call
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Url = Annotated[
@@ -29,7 +28,7 @@ ArtefactId = Annotated[
     int, typer.Option("--artefact", min=1, help="Its number (`sightline models show NAME`).")
 ]
 RunsOn = Annotated[
-    Literal["auto", "onnxruntime", "openvino", "tensorrt"] | None,
+    Literal["auto", "onnxruntime", "openvino", "tensorrt", "triton"] | None,
     typer.Option(help="What runs it; the server's own setting if not given."),
 ]
 
@@ -47,13 +46,13 @@ def promote(  # noqa: PLR0913, PLR0917  each is an option of the command
 ) -> None:
     """Have an artefact serve a model's name on a running server, without losing a frame."""
     asked = {"artefact_id": artefact, "engine": engine or "", "force": force, "reason": reason}
-    change = _call("POST", _base(url, backend_port), f"/api/models/{name}/promote", asked)
+    change = call("POST", _base(url, backend_port), f"/api/models/{name}/promote", asked)
     _say_change(change, f" {_accuracy(change['accuracy_loss'])}")
 
 
 def rollback(name: Name, url: Url = None, backend_port: Port = None) -> None:
     """Have what served before the last promotion serve again."""
-    _say_change(_call("POST", _base(url, backend_port), f"/api/models/{name}/rollback"))
+    _say_change(call("POST", _base(url, backend_port), f"/api/models/{name}/rollback"))
 
 
 def shadow(  # noqa: PLR0913, PLR0917  each is an option of the command
@@ -71,12 +70,12 @@ def shadow(  # noqa: PLR0913, PLR0917  each is an option of the command
     """Try an artefact on a share of a model's frames, or say what the newest trial found."""
     base, path = _base(url, backend_port), f"/api/models/{name}/shadow"
     if end:
-        report = _call("DELETE", base, path)
+        report = call("DELETE", base, path)
     elif artefact is not None:
         asked: dict[str, Any] = {"artefact_id": artefact, "engine": engine or "", "share": share}
-        report = _call("POST", base, path, {**asked, "seconds": seconds})
+        report = call("POST", base, path, {**asked, "seconds": seconds})
     else:
-        report = _call("GET", base, path)
+        report = call("GET", base, path)
     _say_report(report)
 
 
@@ -85,29 +84,6 @@ def _base(url: str | None, port: int | None) -> str:
     from sightline_backend.cli.configuration import read_settings
 
     return url or f"http://127.0.0.1:{read_settings(port=port).port}"
-
-
-def _call(method: str, base: str, path: str, asked: dict[str, Any] | None = None) -> Any:
-    """Call the server and return its answer; ends the program with its sentence on an error."""
-    import httpx
-
-    from sightline_backend.cli.configuration import read_settings
-
-    token = read_settings().admin_token
-    headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    try:
-        with httpx.Client(base_url=base, timeout=PATIENCE_S, trust_env=False) as client:
-            answer = client.request(method, path, json=asked, headers=headers)
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        fail(
-            f"No Sightline server answers at {base}: {error or type(error).__name__}. Start one "
-            "(`sightline up`), or say where it is: --url http://host:8000, or BACKEND_PORT=9600."
-        )
-    if answer.is_error:
-        said = body.get("error", {}) if isinstance(body, dict) else {}
-        fail(said.get("message", f"The server answered with status {answer.status_code}."))
-    return body
 
 
 def _say_change(change: dict[str, Any], accuracy: str = "") -> None:

@@ -62,7 +62,11 @@ def check_engine(settings: Settings, spec: ModelSpec) -> Check:
     """Load the model as the server would, and run it once."""
     try:
         engine = load_engine(
-            spec, settings.engine, device=settings.device, threads=settings.threads
+            spec,
+            settings.engine,
+            device=settings.device,
+            threads=settings.threads,
+            triton=settings.triton,
         )
     except SightlineError as error:
         return fail(
