@@ -12,7 +12,7 @@ from streamlit.navigation.page import StreamlitPage
 from sightline_frontend.backend import Backend
 from sightline_frontend.job_feed import JobFeed
 from sightline_frontend.settings import Settings, explained
-from sightline_frontend.views import benchmark, live, models, monitor, start, upload
+from sightline_frontend.views import benchmark, deploy, live, models, monitor, start, upload
 
 _ICON = Path(__file__).parent / "icon.png"
 _STYLE = """<style>
@@ -71,6 +71,12 @@ def _pages(settings: Settings, backend: Backend, feed: JobFeed) -> list[Streamli
         url_path="benchmark",
         icon=":material/speed:",
     )
+    deploy_page = st.Page(
+        partial(deploy.show, backend),
+        title="Deploy",
+        url_path="deploy",
+        icon=":material/rocket_launch:",
+    )
     monitor_page = st.Page(
         partial(monitor.show, settings, backend),
         title="Monitor",
@@ -84,7 +90,8 @@ def _pages(settings: Settings, backend: Backend, feed: JobFeed) -> list[Streamli
         icon=":material/home:",
         default=True,
     )
-    return [start_page, live_page, upload_page, models_page, benchmark_page, monitor_page]
+    work = [models_page, benchmark_page, deploy_page, monitor_page]
+    return [start_page, live_page, upload_page, *work]
 
 
 main()

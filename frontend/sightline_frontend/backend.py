@@ -45,11 +45,13 @@ class Health:
     precision: str
     device: str
     fallback: str | None
+    triton: bool = False  # the detector knows a Triton server, which may be down
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read `/health`."""
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+        told = {name: data[name] for name in cls.__dataclass_fields__ if name != "triton"}
+        return cls(**told, triton=data.get("triton") is not None)
 
 
 @dataclass(frozen=True, slots=True)

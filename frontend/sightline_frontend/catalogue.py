@@ -9,12 +9,18 @@ from typing import Any, Self
 from sightline_frontend.measured import Result
 
 FORMATS = {"pt": "PyTorch", "onnx": "ONNX", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
-ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
+ENGINES = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "triton": "Triton",
+}
 _RUNS_ON = {
     "onnx": ("onnxruntime", "openvino"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
 }
+_AT_TRITON = {"onnx": "onnxruntime", "tensorrt": "tensorrt_plan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,11 @@ class Artefact:
     def runs_on(self) -> tuple[str, ...]:
         """The engines that take it; none for a checkpoint."""
         return _RUNS_ON.get(self.format, ())
+
+    @property
+    def platform(self) -> str:
+        """What runs it at Triton; "" where Triton can't take it."""
+        return _AT_TRITON.get(self.format, "")
 
     @property
     def newest(self) -> Measurement | None:
@@ -166,6 +177,7 @@ class ModelDetail:
     active_id: int | None  # the file that serves
     active_engine: str
     before_id: int | None  # the file that a rollback brings back
+    before_engine: str
     versions: Sequence[Version]
     promotions: Sequence[Promotion]
 
@@ -193,7 +205,8 @@ class ModelDetail:
         """Read `/api/models/{name}`."""
         active = data.get("active") or {}
         artefact_id = active.get("artefact_id")
-        before_id = (data.get("rollback_to") or {}).get("artefact_id")
+        before = data.get("rollback_to") or {}
+        before_id = before.get("artefact_id")
         return cls(
             name=str(data["name"]),
             description=str(data.get("description") or ""),
@@ -201,6 +214,7 @@ class ModelDetail:
             active_id=None if artefact_id is None else int(artefact_id),
             active_engine=str(active.get("engine") or ""),
             before_id=None if before_id is None else int(before_id),
+            before_engine=str(before.get("engine") or ""),
             versions=tuple(Version.from_dict(one) for one in data["versions"]),
             promotions=tuple(Promotion.from_dict(one) for one in data["promotions"]),
         )

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from sightline_engines import wire
 from sightline_engines.types import Result
+from sightline_frontend.jargon import plainly
 from sightline_frontend.pacing import Pacer
 from sightline_frontend.stats import FrameName, LiveStats
 
 _FAILURES_SHOWN = 5  # as many frames in a row that failed are no accident
+_WITHOUT_TRITON = (
+    "Don't want to wait? Press “Serve live video without Triton” on the page Deploy. With "
+    "`SIGHTLINE_TRITON_FALLBACK=onnxruntime` the detector does so by itself next time."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +91,7 @@ class Exchange:
                     self.problem = text
                 else:
                     self._end(seq, code)
-                    self._fail(text)
+                    self._fail(code, text)
             case wire.Settings():
                 self.problem = None
             case wire.Hello() as hello:  # another model or engine answers from now on
@@ -103,10 +108,14 @@ class Exchange:
             frame = FrameName(self._stream, result.seq, result.traced)
             self.seen = Seen(result, sent.came_s, frame)
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, code: str, text: str) -> None:
         self._failures += 1
-        if self._failures == _FAILURES_SHOWN:
-            self.problem = f"The detector fails on every frame: {text}"
+        if self._failures < _FAILURES_SHOWN:
+            return
+        if code == "engine_away":
+            self.problem = f"{plainly(text)} {_WITHOUT_TRITON}"
+        else:
+            self.problem = f"The detector fails on every frame: {plainly(text)}"
 
     def _end(self, seq: int, reason: str) -> None:
         self._pacer.ended(seq)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
@@ -20,6 +21,10 @@ from tests.browser.processes import Program
 from tests.browser.scene import Scene, film_scene, rendered_scene
 from tests.conftest import ROOT, missing
 from tests.frontend.fake_backend import free_port
+
+if TYPE_CHECKING:
+    from tests.browser.triton_site import TritonSite
+    from tests.triton.environment import TritonEnvironment
 
 Launch = Callable[..., Browser]
 
@@ -132,6 +137,16 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     finally:
         pages.stop()
         backend.stop()
+
+
+@pytest.fixture(scope="package")
+def triton_site(
+    triton_environment: TritonEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonSite]:
+    """Run pages, the real server with a password, and a real Triton that has no model yet."""
+    from tests.browser.triton_site import run_triton_site
+
+    yield from run_triton_site(tmp_path_factory.mktemp("triton"), triton_environment)
 
 
 def _site(scene: Scene, folder: Path, *options: str) -> Iterator[Site]:

@@ -11,9 +11,11 @@ from playwright.sync_api import Browser, Page
 from sightline_engines import wire
 from sightline_engines.types import Timings
 from sightline_frontend.client import backoff_s
+from sightline_frontend.jargon import plainly
 from sightline_frontend.pacing import Pacer
 from sightline_frontend.stats import FrameName, LiveStats, Window
 from tests.browser.conftest import Site
+from tests.frontend.test_jargon import SAID
 
 pytestmark = pytest.mark.browser
 
@@ -231,3 +233,77 @@ def test_each_error_of_the_camera_has_words_of_its_own(script: Any, name: str, t
     )
     assert shown["title"] == title
     assert shown["text"].endswith(".")
+
+
+@pytest.mark.parametrize("text", [text for text, _ in SAID])
+def test_both_put_a_connection_s_end_plainly(script: Any, text: str) -> None:
+    assert script("messages", "return m.plainly(argument)", text) == plainly(text)
+
+
+AWAY, LATE, ANSWER = "away", "late", "answer"
+A_WHILE = range(0, 6000, 500)
+
+
+@pytest.mark.parametrize(
+    ("events", "at_ms", "state"),
+    [
+        ([], 60_000, None),
+        ([(t, ANSWER) for t in A_WHILE], 60_000, None),
+        ([(0, AWAY)], 100, None),  # one frame is no trouble
+        ([(t, AWAY) for t in A_WHILE], 6_000, "No boxes"),
+        ([(t, AWAY) for t in A_WHILE], 12_000, "Waiting"),
+        ([(t, AWAY) for t in A_WHILE] + [(t + 6000, LATE) for t in A_WHILE], 12_000, "Waiting"),
+        ([(t, AWAY) for t in A_WHILE] + [(7_000, ANSWER)], 7_000, None),
+        ([(t, AWAY) for t in A_WHILE] + [(7_000, ANSWER), (13_000, LATE)], 13_000, "Waiting"),
+        ([(t, AWAY) for t in A_WHILE] + [(40_000, LATE)], 40_000, "Too slow"),
+        ([(t, LATE) for t in A_WHILE], 6_000, "Too slow"),
+        ([(t, LATE) for t in A_WHILE], 60_000, None),
+        ([(0, LATE), (5_500, ANSWER)], 6_000, None),
+        ([(t, "engine_failed") for t in A_WHILE], 6_000, "No boxes"),
+        ([(t, "engine_failed") for t in A_WHILE] + [(6_000, ANSWER)], 6_000, None),
+    ],
+)
+def test_the_trouble_shown_is_the_one_that_keeps_boxes_away(
+    script: Any, events: list[tuple[int, str]], at_ms: int, state: str | None
+) -> None:
+    found = script(
+        "trouble",
+        """const trouble = new m.Trouble(0);
+        for (const [ms, event] of argument[0]) {
+            if (event === "answer") trouble.answered(ms);
+            else if (event === "late") trouble.dropped(ms, event);
+            else {
+                const code = event === "away" ? "engine_away" : event;
+                trouble.frameFailed(ms, { code, message: "It is down." });
+            }
+        }
+        return trouble.due(argument[1]);""",
+        [events, at_ms],
+    )
+    assert (found and found["state"]) == state
+    if state == "No boxes" and (0, AWAY) in events:
+        assert "Serve live video without Triton" in found["text"]
+        assert "SIGHTLINE_TRITON_FALLBACK" in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        (None, ""),
+        ({"engine": "triton", "device": "Triton a:8001", "fallback": None}, ""),
+        (
+            {"engine": "onnxruntime", "device": "CPU", "fallback": "Triton is away."},
+            "Fallback: onnxruntime on CPU",
+        ),
+    ],
+)
+def test_the_picture_says_when_a_fallback_answers(script: Any, model: Any, shown: str) -> None:
+    found = script(
+        "strip",
+        """const note = document.createElement("p");
+        m.showFallback(note, { engine: "x", device: "y", fallback: "z" });
+        m.showFallback(note, argument);
+        return [note.hidden, note.textContent, note.title];""",
+        model,
+    )
+    assert found == [not shown, shown, (model or {}).get("fallback") or ""]

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.frontend.fake_triton import FakeTriton
+
 AT = "2026-11-21T14:00:0{}+00:00"
 Answer = tuple[int, Any]
 
@@ -96,6 +98,7 @@ class FakeApi:
     serving: list[dict[str, Any]] = field(default_factory=list)
     datasets: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    triton: FakeTriton | None = None  # None: an older detector, which knows none
     shadow: dict[str, Any] | None = None
     recommendation: dict[str, Any] | None = None
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -139,15 +142,19 @@ class FakeApi:
         """Answer one call."""
         if sentence := self.refusals.get(f"{method} {path}"):
             return 409, {"error": {"code": "refused", "message": sentence}}
+        if method != "GET":
+            self.told.append((f"{method} {path}", body if isinstance(body, dict) else asked))
+        if path.startswith("/api/triton") and self.triton is not None:
+            return self.triton.answer(method, path, body)
         if method == "GET":
             return self._tell(path)
-        self.told.append((f"{method} {path}", body if isinstance(body, dict) else asked))
         return self._do(method, path, asked, body)
 
     def _tell(self, path: str) -> Answer:
         fixed: dict[str, Callable[[], Any]] = {
             "/health": lambda: {"ready": True, "model": "m", "engine": "e", "precision": "fp32",
-                                "device": "CPU", "fallback": None},
+                                "device": "CPU", "fallback": None,
+                                "triton": None if self.triton is None else {}},
             "/api/models": lambda: [
                 {"name": name, "description": one["description"], "versions": 1,
                  "version": "1", "licence": "Apache-2.0",

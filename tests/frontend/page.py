@@ -29,6 +29,14 @@ def benchmark_script(backend: object, feed: object) -> None:
     benchmark.show(cast(Any, backend), cast(Any, feed))
 
 
+def deploy_script(backend: object, feed: object) -> None:
+    from typing import Any, cast
+
+    from sightline_frontend.views import deploy
+
+    deploy.show(cast(Any, backend))
+
+
 @contextmanager
 def opened(
     script: Callable[..., None], fake: FakeApi, token: str | None = None

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from sightline_engines import wire
 from sightline_frontend.exchange import Exchange
 from sightline_frontend.stats import LiveStats
 from tests.frontend.fake_backend import HELLO, one_box
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("engine_failed", "The detector fails on every frame: It is down."),
+        ("engine_away", "It is down. Don't want to wait? Press “Serve live video without Triton”"),
+    ],
+)
+def test_frames_that_fail_in_a_row_are_told_of_with_a_way_out(code: str, says: str) -> None:
+    exchange = Exchange(HELLO, LiveStats())
+    for seq in range(5):
+        assert exchange.problem is None
+        exchange.receive(wire.Failure(code, "It is down.", seq), 1.0)
+    assert exchange.problem is not None
+    assert exchange.problem.startswith(says)
 
 
 def test_a_second_hello_tells_what_answers_now_and_forgets_no_frame() -> None:

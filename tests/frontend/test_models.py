@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from sightline_frontend.views.said import plain
 from tests.frontend.fake_api import FakeApi, artefact, cell, checkpoint, model, serving
+from tests.frontend.fake_triton import FakeTriton
 from tests.frontend.page import models_script, opened, words
 
 
@@ -192,7 +193,7 @@ def test_what_served_before_can_serve_again(people: FakeApi) -> None:
     with opened(models_script, people) as app:
         (row,) = table(app, 0)
         assert (row["serves"], row["engine"]) == ("v1 · ONNX fp32", "loads when asked")
-        assert app.button(key="roll-back").label == "Roll back to v1 · OpenVINO · int8"
+        assert app.button(key="roll-back").label == "Roll back to v1 · OpenVINO · int8, on OpenVINO"
         assert table(app, 2)[0]["reason"] == "faster"
         app.button(key="roll-back").click().run()
         assert people.told[-1][0] == "POST /api/models/people/rollback"
@@ -253,6 +254,34 @@ def test_a_model_is_renamed_and_described(people: FakeApi) -> None:
         app.text_input(key="rename-people").set_value("crowd")
         app.button[-1].click().run()
         assert people.told[-1] == ("PATCH /api/models/people", {"name": "crowd"})
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_file_is_promoted_to_triton_where_there_is_one(people: FakeApi, known: bool) -> None:
+    people.triton = FakeTriton() if known else None
+    with opened(models_script, people) as app:
+        engines = app.selectbox(key="promote-engine-people-onnx")
+        assert ("Triton" in engines.options) == known
+        if known:
+            engines.select("triton").run()
+            assert "deploy it on the page Deploy first" in words(app)
+            app.button(key="promote-start").click().run()
+            assert people.told[-1][1]["engine"] == "triton"
+        app.selectbox(key="promote-people").select_index(1).run()
+        assert "Triton" not in app.selectbox(key="promote-engine-people-openvino").options
+
+
+def test_who_serves_through_triton_is_proposed_it_again(people: FakeApi) -> None:
+    people.triton = FakeTriton()
+    people.serving[0]["engine"] = "triton"
+    people.models["people"]["active"]["engine"] = "triton"
+    people.models["people"]["rollback_to"] = {"artefact_id": 1, "version": 1, "engine": ""}
+    with opened(models_script, people) as app:
+        assert app.selectbox(key="promote-engine-people-onnx").value == "triton"
+        assert app.button(key="promote-start").disabled  # it serves already
+        assert "v1 · ONNX · fp32, on Triton" in words(app)
+        back = "Roll back to v1 · ONNX · fp32, as the detector is set"
+        assert app.button(key="roll-back").label == back
 
 
 @pytest.mark.parametrize("text", ["", "a_b", "*x*", "[l](http://h)", ":red[x]", "$1$", "<b>"])

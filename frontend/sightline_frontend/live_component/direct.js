@@ -4,14 +4,13 @@ import { Camera } from "./capture.js";
 import { Connection } from "./connection.js";
 import { clearCanvas, drawResult, sameShape } from "./draw.js";
 import { Encoder } from "./encoder.js";
-import { TOO_SLOW, offlineMessage } from "./messages.js";
+import { offlineMessage } from "./messages.js";
 import { Pacer } from "./pace.js";
 import { LiveStats } from "./stats.js";
+import { Trouble } from "./trouble.js";
 import { HEADER_BYTES, fitInto, writeHeader } from "./wire.js";
 
 const STALE_BOXES_MS = 3000;
-const TOO_SLOW_MS = 5000; // without a result for so long while frames are dropped as late
-const FAILURES_SHOWN = 5; // as many frames in a row that failed are no accident
 
 export class DirectStream {
   /** `onState(text)` and `onMessage(message or null)` keep the page informed. */
@@ -30,10 +29,9 @@ export class DirectStream {
     this.settings = {};
     this.quality = 0.8;
     this.seq = 0;
-    this.failures = 0;
+    this.trouble = new Trouble(0);
+    this.shown = null; // the trouble that the page tells of
     this.drawnMs = 0;
-    this.helloMs = 0;
-    this.tooSlow = false;
     this.running = false;
     document.addEventListener("visibilitychange", () => this.visibility());
     setInterval(() => this.housekeeping(), 500);
@@ -80,7 +78,8 @@ export class DirectStream {
 
   hello(hello) {
     this.limits = hello;
-    this.helloMs = performance.now();
+    this.trouble = new Trouble(performance.now());
+    this.shown = null;
     this.stats.model = hello.model;
     this.forgetFrames(hello.credits);
     this.sendSettings();
@@ -93,7 +92,8 @@ export class DirectStream {
     this.limits = hello;
     this.inputSizeWh = hello.input_size_wh;
     this.stats.model = hello.model;
-    this.onMessage(null);
+    this.trouble.changed(performance.now());
+    this.showTrouble(this.trouble.due(performance.now()));
   }
 
   offline(reason) {
@@ -163,27 +163,29 @@ export class DirectStream {
     if (message.type === "result") {
       this.pacer.ended(message.seq, message.timings_ms);
       this.stats.model = message.model;
-      if (this.failures >= FAILURES_SHOWN) this.onMessage(null);
-      this.failures = 0;
+      this.trouble.answered(performance.now());
+      this.showTrouble(null);
       if (!this.pending) requestAnimationFrame(() => this.paint());
       this.pending = { message, answeredMs: performance.now() };
     } else if (message.seq != null) {
       this.pacer.ended(message.seq);
       this.sent.delete(message.seq);
       this.stats.drop(message.type === "dropped" ? message.reason : message.code);
-      if (message.type === "error") this.failed(message);
+      if (message.type === "error") this.trouble.frameFailed(performance.now(), message);
+      else this.trouble.dropped(performance.now(), message.reason);
     } else if (message.type === "error") {
       this.onMessage({ title: "The detector refused", text: message.message });
     } else if (message.type === "settings") {
-      this.onMessage(null);
+      this.onMessage(this.shown); // the settings before may have been refused
     }
   }
 
-  failed(message) {
-    this.failures += 1;
-    if (this.failures === FAILURES_SHOWN) {
-      this.onMessage({ title: "The detector fails on every frame", text: message.message });
-    }
+  /** Say what is wrong, once; null: nothing is any more. */
+  showTrouble(trouble) {
+    if (trouble?.title === this.shown?.title && trouble?.text === this.shown?.text) return;
+    this.shown = trouble;
+    this.onState(trouble?.state ?? "Live");
+    this.onMessage(trouble);
   }
 
   paint() {
@@ -213,13 +215,6 @@ export class DirectStream {
     const nowMs = performance.now();
     this.connection.checkSilence(nowMs, this.sent.size);
     if (nowMs - this.drawnMs > STALE_BOXES_MS) clearCanvas(this.overlay);
-    const late = this.connection.ready && this.stats.drops.late > 0;
-    if (late && nowMs - Math.max(this.drawnMs, this.helloMs) > TOO_SLOW_MS) {
-      this.onMessage(TOO_SLOW);
-      this.tooSlow = true;
-    } else if (this.tooSlow) {
-      this.onMessage(null);
-      this.tooSlow = false;
-    }
+    if (this.connection.ready) this.showTrouble(this.trouble.due(nowMs));
   }
 }

@@ -8,16 +8,17 @@ import { backendUrl } from "./connection.js";
 import { DirectStream } from "./direct.js";
 import { ASKING } from "./messages.js";
 import { connectToPage, fitHeight, setValue } from "./streamlit.js";
-import { showStrip } from "./strip.js";
+import { showFallback, showStrip } from "./strip.js";
 
 const STAGE_LIMIT_PX = 620; // tallest picture: the strip stays in view
 const WEBRTC_DEVICES = "streamlit-webrtc:device-ids"; // where streamlit-webrtc keeps its choice
 
 const byId = (id) => document.getElementById(id);
 const view = Object.fromEntries(
-  ["toggle", "camera", "state", "message", "stage", "video", "overlay", "hint", "strip"].map(
-    (id) => [id, byId(id)],
-  ),
+  [
+    ...["toggle", "camera", "state", "message", "stage", "video", "overlay", "fallback", "hint"],
+    "strip",
+  ].map((id) => [id, byId(id)]),
 );
 let args = {};
 let running = false;
@@ -34,6 +35,8 @@ function showMessage(message, { cameraLost: lost = false } = {}) {
   view.message.hidden = !message;
   byId("message-title").textContent = message?.title ?? "";
   byId("message-text").textContent = message?.text ?? "";
+  byId("message-more").hidden = !message?.said;
+  byId("message-said").textContent = message?.said ?? "";
   if (lost) {
     cameraLost = true;
     showRunning(false);
@@ -45,6 +48,7 @@ function showRunning(value) {
   view.toggle.textContent = value ? "Stop" : "Start";
   view.toggle.classList.toggle("primary", !value);
   view.hint.hidden = value;
+  if (!value) showFallback(view.fallback, null);
   if (!value && !cameraLost) showState("Stopped");
 }
 
@@ -91,7 +95,7 @@ async function start() {
   try {
     const opened = await (args.face === "camera" ? startWebrtc() : startDirect());
     clearTimeout(asking);
-    if (args.face === "camera") showState("Live");
+    if (args.face === "camera") showState("Camera on"); // the page itself tells of boxes
     showMessage(null);
     showRunning(true);
     await showCameras(opened);
@@ -165,7 +169,9 @@ navigator.mediaDevices?.addEventListener?.("devicechange", camerasChanged);
 new ResizeObserver(fitHeight).observe(document.documentElement);
 setInterval(() => {
   if (args.face === "direct" && direct?.running) {
-    showStrip(view.strip, direct.stats.snapshot(performance.now()));
+    const snapshot = direct.stats.snapshot(performance.now());
+    showStrip(view.strip, snapshot);
+    showFallback(view.fallback, snapshot.model);
   }
 }, 500);
 showCameras();

@@ -40,6 +40,7 @@ export const ASKING = {
 };
 
 export const TOO_SLOW = {
+  state: "Too slow",
   title: "The detector is too slow for live boxes",
   text:
     "Every picture would be answered too late to matter. Choose a smaller model, close other " +
@@ -60,6 +61,55 @@ export function cameraMessage(error) {
 function sentence(text) {
   const start = text[0].toUpperCase() + text.slice(1);
   return start.endsWith(".") ? start : `${start}.`;
+}
+
+const REASONS = [
+  [/refused/i, "the connection is refused"],
+  [/timed? ?out|timeout|deadline/i, "the connection takes too long"],
+  [/dns|resol|name or service/i, "nobody knows its name"],
+  [/no route|unreachable/i, "no way leads there"],
+];
+const GRPC =
+  /(failed to connect to all addresses|connections to all backends failing|DNS resolution failed).*?(?=\. [A-Z]|\.?$)/is;
+
+/** Return a server's words with what gRPC says of a connection put plainly; as jargon.py does. */
+export function plainly(text) {
+  return text.replace(
+    GRPC,
+    (said) => REASONS.find(([mark]) => mark.test(said))?.[1] ?? "the connection fails",
+  );
+}
+
+/** Return the message of a model's server that is away; `said`: the detector's own words. */
+export function awayMessage(said) {
+  return {
+    state: "No boxes",
+    title: "Triton, the server that runs this model, is away",
+    text:
+      `${sentence(plainly(said))} Boxes come back by themselves as soon as it answers. Don't ` +
+      "want to wait? Press “Serve live video without Triton” on the page Deploy. With " +
+      "SIGHTLINE_TRITON_FALLBACK=onnxruntime the detector does so by itself next time.",
+    said: plainly(said) === said ? "" : said,
+  };
+}
+
+/** Return the message between a server's return and the first boxes. */
+export function backMessage() {
+  return {
+    state: "Waiting",
+    title: "Triton is coming back",
+    text: "The server that runs this model was away. Boxes come as soon as it is warm.",
+  };
+}
+
+/** Return the message while no frame succeeds; `said`: the detector's own words. */
+export function failingMessage(said) {
+  return {
+    state: "No boxes",
+    title: "The detector fails on every frame",
+    text: sentence(plainly(said)),
+    said: plainly(said) === said ? "" : said,
+  };
 }
 
 /** Return the message shown while the detector can't be reached. */

@@ -1,5 +1,7 @@
 // The strip of figures under the picture; the same for both ways of transport.
 
+import { plainly } from "./messages.js";
+
 const DROP_WORDS = {
   waiting: "waiting for the last answer",
   encoding: "encoder busy",
@@ -9,6 +11,10 @@ const DROP_WORDS = {
   offline: "no connection",
   too_large: "too large",
   internal: "detector failed",
+  engine_away: "Triton away",
+  engine_busy: "Triton busy",
+  engine_failed: "engine failed",
+  engine_memory: "out of memory",
 };
 
 const fps = (value) => (value > 0 ? value.toFixed(value < 9.95 ? 1 : 0) : "–");
@@ -67,7 +73,7 @@ function dropTile(drops) {
   const total = entries.reduce((sum, [, count]) => sum + count, 0);
   const detail = entries
     .sort((a, b) => b[1] - a[1])
-    .map(([reason, count]) => `${DROP_WORDS[reason] ?? reason} ${count}`)
+    .map(([reason, count]) => `${DROP_WORDS[reason] ?? reason.replaceAll("_", " ")} ${count}`)
     .join(", ");
   return tile("drops", "Frames not used", String(total), "", detail || "none");
 }
@@ -85,7 +91,8 @@ function engineTile(model) {
   if (model.fallback) {
     const note = document.createElement("dd");
     note.className = "fallback";
-    note.textContent = `Fallback: ${model.fallback}`;
+    note.textContent = `Fallback: ${plainly(model.fallback)}`;
+    note.title = model.fallback;
     box.append(note);
   }
   return box;
@@ -136,6 +143,14 @@ function showSlowest(line, slowest) {
   button.textContent = copied ? "copied" : name + (slowest.traced ? ", traced" : "");
   const knows = slowest.traced ? "The server's log and its traces know" : "The server knows";
   button.title = `${frameId(slowest)}: click to copy. ${knows} the frame by this id.`;
+}
+
+/** Say over the picture that another engine than the first choice answers, while one does. */
+export function showFallback(note, model) {
+  note.hidden = !model?.fallback;
+  const text = note.hidden ? "" : `Fallback: ${model.engine} on ${model.device}`;
+  if (note.textContent !== text) note.textContent = text; // said aloud once, not twice a second
+  note.title = model?.fallback ?? "";
 }
 
 /** Show a snapshot of LiveStats (stats.js) or of the frontend's client (client.py). */

@@ -23,9 +23,22 @@ def choose_artefact(
     return by_id[chosen]
 
 
-def choose_engine(artefact: Artefact, key: str) -> str:
-    """Ask for one of the engines that take a file; "" is the detector's setting."""
+def choose_engine(artefact: Artefact, key: str, *, triton: bool = False, first: str = "") -> str:
+    """Ask for one of the engines that take a file, `first` before others; "" is the detector's
+    setting.
+
+    `triton`: the detector knows a Triton server, which must have the file deployed.
+    """
+    engines = ["", *artefact.runs_on, *(["triton"] if triton and artefact.platform else [])]
     return st.selectbox(
-        "Engine", ["", *artefact.runs_on], key=f"{key}-{artefact.format}",
-        format_func=lambda one: ENGINES.get(one, one or AS_SET),
+        "Engine", engines, engines.index(first) if first in engines else 0,
+        key=f"{key}-{artefact.format}", format_func=lambda one: ENGINES.get(one, one or AS_SET),
     )  # fmt: skip
+
+
+def title_on(artefact: Artefact, engine: str) -> str:
+    """Return a file's title and what runs it; "" is the detector's setting."""
+    if not engine and len(artefact.runs_on) == 1:
+        engine = artefact.runs_on[0]
+    how = f"on {ENGINES.get(engine, engine)}" if engine else "as the detector is set"
+    return f"{artefact.title}, {how}"

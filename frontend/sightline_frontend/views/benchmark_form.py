@@ -56,9 +56,10 @@ def show_form(api: ModelsApi, work: WorkApi, names: Sequence[str], *, opened: bo
 
 
 def _engines(possible: Sequence[Conversion]) -> list[str]:
-    """Return the engines that are here: TensorRT where a plan can be made for it."""
+    """Return the engines of this machine: TensorRT where a plan can be made for it."""
     tensorrt = any(one.format == "tensorrt" and one.why_not is None for one in possible)
-    return [name for name in ENGINES if name != "tensorrt" or tensorrt]
+    names = [name for name in ENGINES if name != "triton"]  # a server: `sightline triton bench`
+    return [name for name in names if name != "tensorrt" or tensorrt]
 
 
 def _matrix(detail: ModelDetail, names: Sequence[str]) -> dict[str, Any]:

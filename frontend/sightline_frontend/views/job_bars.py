@@ -33,7 +33,6 @@ _STATES: dict[str, tuple[str, str, Colour]] = {
 def show_jobs(feed: JobFeed, work: WorkApi, kinds: Collection[str]) -> None:
     """Show the jobs of these kinds; the page is drawn again when one of them has ended."""
     jobs = [job for job in feed.jobs() if job.kind in kinds]
-    _draw_page_again(jobs)
     with st.container(key="jobs"):  # always there: what comes and goes in it moves nothing else
         show_said("jobs")
         active = [job for job in jobs if not job.ended]
@@ -41,6 +40,7 @@ def show_jobs(feed: JobFeed, work: WorkApi, kinds: Collection[str]) -> None:
             with st.container(border=True, gap="small", key=f"job-{job.id}"):
                 _active(feed, work, job)
         _earlier(feed, work, [job for job in jobs if job.ended])
+    _draw_page_again(jobs)  # last: a button that was pressed just now has been heeded
 
 
 def _draw_page_again(jobs: list[Job]) -> None:

@@ -8,7 +8,7 @@ from sightline_frontend.backend import Backend
 from sightline_frontend.component import show_direct
 from sightline_frontend.controls import choose
 from sightline_frontend.settings import Settings
-from sightline_frontend.views.status import show_fallback, wait_for_backend
+from sightline_frontend.views.status import wait_for_backend
 from sightline_frontend.views.webrtc import show_webrtc
 
 _WAYS = {
@@ -32,8 +32,6 @@ def show(settings: Settings, backend: Backend) -> None:
         with st.container():  # always there: what comes and goes in it moves no video
             if health is None:
                 wait_for_backend(backend)
-            else:
-                show_fallback(health)
         if way == "WebRTC":
             show_webrtc(settings, choice)
         else:

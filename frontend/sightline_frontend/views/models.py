@@ -27,7 +27,8 @@ _TABS = ("Convert", "Put into service", "Shadow run", "Files", "Name and descrip
 def show(backend: Backend, feed: JobFeed) -> None:
     """Show the page."""
     st.title("Models")
-    if backend.health() is None:
+    health = backend.health()
+    if health is None:
         wait_for_backend(backend)
         return
     api, work = ModelsApi(backend), WorkApi(backend)
@@ -44,10 +45,17 @@ def show(backend: Backend, feed: JobFeed) -> None:
     if not names:
         st.info("There is no model yet: add an ONNX file above.", icon=":material/deployed_code:")
         return
-    _model(api, work, names, serving)
+    _model(api, work, names, serving, triton=health.triton)
 
 
-def _model(api: ModelsApi, work: WorkApi, names: Sequence[str], serving: Sequence[Served]) -> None:
+def _model(
+    api: ModelsApi,
+    work: WorkApi,
+    names: Sequence[str],
+    serving: Sequence[Served],
+    *,
+    triton: bool,
+) -> None:
     """Show one model, and all that can be done with it."""
     wanted = st.session_state.pop("models-next", None) or st.session_state.get("models-chosen")
     st.session_state["models-chosen"] = wanted if wanted in names else names[0]
@@ -69,7 +77,8 @@ def _model(api: ModelsApi, work: WorkApi, names: Sequence[str], serving: Sequenc
     with convert:
         show_convert(api, work, detail)
     with service:
-        show_promote(api, detail, next((one for one in serving if one.model == name), None))
+        served = next((one for one in serving if one.model == name), None)
+        show_promote(api, detail, served, triton=triton)
     with shadow:
         show_shadow(api, detail)
     with files:

@@ -9,13 +9,20 @@ import streamlit as st
 
 from sightline_frontend.catalogue import ENGINES, Artefact, ModelDetail, Promotion, Served
 from sightline_frontend.models_api import ModelsApi, Wish
-from sightline_frontend.views.artefact_choice import AS_SET, choose_artefact, choose_engine
+from sightline_frontend.views.artefact_choice import (
+    AS_SET,
+    choose_artefact,
+    choose_engine,
+    title_on,
+)
 from sightline_frontend.views.model_table import day
 from sightline_frontend.views.said import act, plain, show_said
 
 
-def show_promote(api: ModelsApi, detail: ModelDetail, served: Served | None) -> None:
-    """Show what serves, and let another file serve."""
+def show_promote(
+    api: ModelsApi, detail: ModelDetail, served: Served | None, *, triton: bool
+) -> None:
+    """Show what serves, and let another file serve; `triton`: through a Triton server, too."""
     show_said("promote")
     active = detail.active
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -30,8 +37,12 @@ def show_promote(api: ModelsApi, detail: ModelDetail, served: Served | None) -> 
     with left:
         artefact = choose_artefact("To serve", others, f"promote-{detail.name}")
     with right:
-        engine = choose_engine(artefact, f"promote-engine-{detail.name}")
+        engine = choose_engine(
+            artefact, f"promote-engine-{detail.name}", triton=triton, first=_first(detail, served)
+        )
     st.caption(_gate(detail, artefact))
+    if engine == "triton":
+        st.caption("Triton must have this file: deploy it on the page Deploy first.")
     wish = _wish(detail, artefact, engine)
     same = active is not None and artefact.id == active.id and engine == detail.active_engine
     if st.button(
@@ -47,14 +58,21 @@ def show_promote(api: ModelsApi, detail: ModelDetail, served: Served | None) -> 
 
 def _serves(active: Artefact, detail: ModelDetail, served: Served | None) -> str:
     engine = served.engine if served is not None and served.engine else detail.active_engine
-    return f"{active.title}" + (f" on {ENGINES.get(engine, engine)}" if engine else "")
+    return title_on(active, engine)
+
+
+def _first(detail: ModelDetail, served: Served | None) -> str:
+    """Return the engine to propose: who serves through Triton as a rule means to go on so."""
+    now = {detail.active_engine, "" if served is None else served.engine}
+    return "triton" if "triton" in now else ""
 
 
 def _roll_back(api: ModelsApi, detail: ModelDetail) -> None:
     before = detail.artefact(detail.before_id)
     if before is None:
         return
-    if st.button(f"Roll back to {before.title}", icon=":material/undo:", key="roll-back"):
+    label = f"Roll back to {title_on(before, detail.before_engine)}"
+    if st.button(label, icon=":material/undo:", key="roll-back"):
         act("promote", lambda: _rolled_back(api, detail.name))
         st.rerun()
 

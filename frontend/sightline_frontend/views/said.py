@@ -8,6 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from sightline_frontend.backend import BackendError, RefusedError
+from sightline_frontend.jargon import plainly
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|<>$~:-])")
 _KEY = "said"
@@ -55,4 +56,9 @@ def words(error: BackendError) -> str:
             "The detector asks for a password before anything is changed. Start these pages with "
             "`SIGHTLINE_ADMIN_TOKEN` set to the same value as the detector's."
         )
-    return error.message
+    return plainly(error.message)
+
+
+def viewers(live: bool) -> str:
+    """Return what to add to a question whether a model is to go that shows live video."""
+    return " Live video goes through it: take it back first." if live else ""

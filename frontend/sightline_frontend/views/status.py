@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from sightline_frontend.backend import Backend, Health
+from sightline_frontend.jargon import plainly
 
 RETRY_S = 2.0
 
@@ -33,4 +34,4 @@ def wait_for_backend(backend: Backend) -> None:
 def show_fallback(health: Health) -> None:
     """Say so if a slower engine runs than might."""
     if health.fallback:
-        st.info(f"A fallback is in use: {health.fallback}", icon=":material/info:")
+        st.info(f"A fallback is in use: {plainly(health.fallback)}", icon=":material/info:")

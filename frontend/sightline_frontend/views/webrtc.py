@@ -11,8 +11,10 @@ from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 from sightline_frontend.component import show_camera_choice, show_strip
 from sightline_frontend.connection_watch import ConnectionWatch
 from sightline_frontend.controls import Choice
+from sightline_frontend.jargon import plainly
 from sightline_frontend.settings import Settings
 from sightline_frontend.stream import WebRtcStream
+from sightline_frontend.views.said import plain
 
 LOOK_EVERY_S = 0.8
 
@@ -98,7 +100,10 @@ def _watch(viewer: Viewer, context: WebRtcStreamerContext[Any, Any]) -> None:
             "themselves.",
             icon=":material/cloud_off:",
         )
-    show_strip(viewer.stream.stats.snapshot(now_s), "Arrival to box")
+    snapshot = viewer.stream.stats.snapshot(now_s)
+    if fallback := (snapshot["model"] or {}).get("fallback"):
+        st.info(f"A fallback answers: {plain(plainly(fallback))}", icon=":material/info:")
+    show_strip(snapshot, "Arrival to box")
 
 
 def _ice(server: Any) -> dict[str, Any]:
