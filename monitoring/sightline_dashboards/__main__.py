@@ -14,13 +14,14 @@ from sightline_dashboards.live import live
 from sightline_dashboards.models import models
 from sightline_dashboards.objectives import objectives
 from sightline_dashboards.resources import resources
+from sightline_dashboards.triton import triton
 
 FOLDER = Path(__file__).resolve().parents[1] / "grafana" / "dashboards"
 
 
 def written() -> dict[str, str]:
     """Return each dashboard's file name and text."""
-    boards = (live(), models(), resources(), objectives())
+    boards = (live(), models(), triton(), resources(), objectives())
     return {f"{board.uid}.json": _text(board) for board in boards}
 
 

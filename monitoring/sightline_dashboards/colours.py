@@ -34,7 +34,12 @@ BY_LABEL: dict[str, dict[str, str]] = {
         "swapped": GOOD,
         "rolled_back": NOTICE,
         "built": GOOD,
+        "ok": GOOD,
+        "away": WARNING,
+        "deployed": GOOD,
+        "removed": QUIET,
     },
+    "ran_on": {"triton": GOOD, "fallback": WARNING},
     "reason": {
         "superseded": NOTICE,
         "late": WARNING,

@@ -16,6 +16,7 @@ PAGE = "http://localhost:8501"  # of the app; another one: ?var-page=https://cam
 TITLES = {
     "sightline-live": "Live",
     "sightline-models": "Models",
+    "sightline-triton": "Triton",
     "sightline-resources": "Resources",
     "sightline-objectives": "Objectives",
 }

@@ -24,6 +24,7 @@ from sightline_monitoring.guarded import Described, Guarded
 from sightline_monitoring.lifecycle import Lifecycle
 from sightline_monitoring.model_info import ModelInfo, ModelLabels
 from sightline_monitoring.rate import Rate
+from sightline_monitoring.triton import TritonMetrics
 
 RESULTS = ("answered", "dropped", "refused", "failed")
 DROP_REASONS = ("superseded", "late", "closing")
@@ -46,6 +47,7 @@ class Metrics:
         self._add_engine()
         self._add_models(version)
         self.lifecycle = Lifecycle(self.registry)
+        self.triton = TritonMetrics(self.registry)
 
     def add(self, collector: Described) -> None:
         """Tell what a collector says, too; it may fail."""

@@ -24,8 +24,10 @@ MEMBERS = {
 }
 JOBS = ("sightline_engines/convert", "sightline_engines/benchmark", "sightline_backend/jobs")
 # Used where they are, and missed with a message: by checkpoints, by TensorRT's plans, by a program
-# that wants its boxes as supervision has them.
-ELSEWHERE = {"torch", "ultralytics", "tensorrt", "polygraphy", "cuda", "supervision"}
+# that wants its boxes as supervision has them. The last is Triton's, for what runs inside it.
+ELSEWHERE = {"torch", "ultralytics", "tensorrt", "polygraphy", "cuda", "supervision"} | {
+    "triton_python_backend_utils"
+}
 DOCKERFILE = (ROOT / "backend" / "Dockerfile").read_text()
 
 Import = tuple[str, str]  # a module, and a name in it or nothing

@@ -20,6 +20,7 @@ from tests.deploy.manifests import (
     BACKEND,
     FRONTEND,
     KUBERNETES,
+    TRITON,
     built,
 )
 
@@ -132,6 +133,11 @@ def test_prometheus_scrapes_each_pod_under_the_name_that_the_rules_know() -> Non
     assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
     (relabel,) = endpoint["relabelings"]
     assert (relabel["targetLabel"], relabel["replacement"]) == ("job", "sightline")
+    triton = everything.one("PodMonitor", TRITON)["spec"]
+    assert triton["selector"]["matchLabels"] == {"app.kubernetes.io/name": TRITON}
+    (page,) = triton["podMetricsEndpoints"]
+    assert page["port"] in {port["name"] for port in everything.container(TRITON)["ports"]}
+    assert page["relabelings"][0]["replacement"] == "triton"
     config = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     (job,) = [one for one in config["scrape_configs"] if one["job_name"] == "sightline"]
     assert endpoint["interval"] == job["scrape_interval"]

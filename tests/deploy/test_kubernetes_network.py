@@ -49,11 +49,13 @@ def test_components_open_their_own_ways_alone() -> None:
     assert everything.edges("ingress") - cpu.edges("ingress") == {
         (BACKEND, TRITON, "TCP http"),
         (BACKEND, TRITON, "TCP grpc"),
+        (BACKEND, TRITON, "TCP metrics"),
         (PROMETHEUS, TRITON, "TCP metrics"),
     }
     assert everything.edges("egress") - cpu.edges("egress") == {
         (BACKEND, TRITON, "TCP http"),
         (BACKEND, TRITON, "TCP grpc"),
+        (BACKEND, TRITON, "TCP metrics"),
         (BACKEND, DNS, "UDP 53"),
         (BACKEND, DNS, "TCP 53"),
         (BACKEND, "anywhere", "TCP 5432"),

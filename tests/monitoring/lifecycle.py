@@ -17,7 +17,7 @@ SHADOW_S = 2.0
 
 async def converted(port: int) -> int:
     """Have one job fail and one done; return the artefact that came of it."""
-    async with _calls(port) as http:
+    async with calls(port) as http:
         # INT8 without pictures to calibrate on is found out when the job looks for them
         fails = {"model": MODEL, "format": "onnx", "precision": "int8"}
         failing = await _start(http, fails)
@@ -29,21 +29,22 @@ async def converted(port: int) -> int:
 
 async def promoted(port: int, artefact: int) -> int:
     """Try it out, promote it, roll back; return how many pictures were answered."""
-    async with _calls(port) as http:
+    async with calls(port) as http:
         change = {"artefact_id": artefact, "engine": "openvino"}
         answered = await _shadow(http, change)
-        await _post(http, f"/api/models/{MODEL}/promote", change)
-        await _post(http, f"/api/models/{MODEL}/rollback", {})
+        await post(http, f"/api/models/{MODEL}/promote", change)
+        await post(http, f"/api/models/{MODEL}/rollback", {})
         return answered
 
 
-def _calls(port: int) -> httpx.AsyncClient:
+def calls(port: int) -> httpx.AsyncClient:
+    """Return a client of a server, as an async context."""
     return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, trust_env=False)
 
 
 async def _shadow(http: httpx.AsyncClient, what: dict[str, Any]) -> int:
     """Have both see some pictures."""
-    await _post(http, f"/api/models/{MODEL}/shadow", {**what, "share": 1.0})
+    await post(http, f"/api/models/{MODEL}/shadow", {**what, "share": 1.0})
     answered, end_s = 0, time.monotonic() + SHADOW_S
     while time.monotonic() < end_s:
         picture = {"file": encoded(noise(320, 240))}
@@ -54,27 +55,29 @@ async def _shadow(http: httpx.AsyncClient, what: dict[str, Any]) -> int:
 
 
 async def _start(http: httpx.AsyncClient, request: dict[str, Any]) -> int:
-    return int((await _post(http, "/api/convert", request))["id"])
+    return int((await post(http, "/api/convert", request))["id"])
 
 
 async def _ended(http: httpx.AsyncClient, job: int) -> dict[str, Any]:
     end_s = time.monotonic() + LIMIT_S
     while time.monotonic() < end_s:
-        found = await _get(http, f"/api/jobs/{job}")
+        found = await get(http, f"/api/jobs/{job}")
         if found["state"] not in ("queued", "running"):
             return found
         await asyncio.sleep(0.2)
     raise AssertionError(f"job {job} hasn't ended: {found}")
 
 
-async def _get(http: httpx.AsyncClient, path: str) -> dict[str, Any]:
+async def get(http: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """Return what a path answers, which has to be a success."""
     answer = await http.get(path)
     assert answer.is_success, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def _post(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+async def post(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what it answers to a body, which has to be a success."""
     answer = await http.post(path, json=body)
     assert answer.is_success, answer.text
     found: dict[str, Any] = answer.json()

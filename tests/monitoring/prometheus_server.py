@@ -37,9 +37,10 @@ class PrometheusServer:
 
     url: str
 
-    def query(self, promql: str) -> list[Sample]:
-        """Evaluate an expression now; a scalar is one sample without labels."""
-        data = self._get("/api/v1/query", query=promql)
+    def query(self, promql: str, at_s: float | None = None) -> list[Sample]:
+        """Evaluate an expression now, or at a Unix time; a scalar is one sample without labels."""
+        moment = {} if at_s is None else {"time": at_s}
+        data = self._get("/api/v1/query", query=promql, **moment)
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
         return [Sample(one["metric"], float(one["value"][1])) for one in data["result"]]

@@ -34,12 +34,19 @@ PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in panels(boar
 every_panel = pytest.mark.parametrize(
     ("uid", "panel"), PANELS, ids=[f"{uid}-{panel['title']}" for uid, panel in PANELS]
 )
-# Of Prometheus itself, and of HTTP once there was a request.
+# Of Prometheus itself, of Triton, and of HTTP once there was a request.
 FROM_ELSEWHERE = {
     *("up", "scrape_duration_seconds", "ALERTS", "ALERTS_FOR_STATE"),
     *("prometheus_tsdb_head_series", "prometheus_tsdb_storage_blocks_bytes"),
     "prometheus_tsdb_wal_storage_size_bytes",
     *("http_requests_total", "http_request_duration_seconds_bucket"),
+    *("nv_inference_request_success", "nv_inference_request_failure"),
+    *("nv_inference_pending_request_count", "nv_inference_request_summary_us"),
+    *("nv_inference_count", "nv_inference_exec_count"),
+    *(f"nv_inference_{name}_duration_us" for name in ("request", "queue")),
+    *(f"nv_inference_compute_{name}_duration_us" for name in ("input", "infer", "output")),
+    *("nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"),
+    *("nv_gpu_power_usage", "nv_gpu_power_limit"),
 }
 METRIC = re.compile(r"[A-Za-z_:][\w:]*(?=\{|\)$)")  # name{...}, or a name alone: max (name)
 
@@ -61,12 +68,13 @@ def test_a_dashboard_that_is_no_longer_made_is_removed(tmp_path: Path) -> None:
     assert foreign.exists()
 
 
-def test_the_four_dashboards_have_their_addresses() -> None:
+def test_the_five_dashboards_have_their_addresses() -> None:
     assert {uid: board["title"] for uid, board in BOARDS.items()} == {
         "sightline-live": "Sightline · Live",
         "sightline-models": "Sightline · Models",
         "sightline-objectives": "Sightline · Objectives",
         "sightline-resources": "Sightline · Resources",
+        "sightline-triton": "Sightline · Triton",
     }
 
 
@@ -201,10 +209,11 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 
 def _exported() -> set[str]:
     """Return the series that a server can have, with the suffixes of counters and histograms."""
-    registry = create_app(Settings()).state.service.telemetry.metrics.registry
+    metrics = create_app(Settings()).state.service.telemetry.metrics
+    metrics.triton.watched(live=True, ready=1, unavailable=0)
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     elsewhere = [*GpuCollector().describe(), *MemoryLimitCollector().describe()]
-    families = [*registry.collect(), *elsewhere]
+    families = [*metrics.registry.collect(), *elsewhere]
     return {one.name + suffix for one in families for suffix in suffixes[one.type]}
 
 

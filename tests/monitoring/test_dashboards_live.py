@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from sightline_engines.triton.server import TritonServer
 from sightline_monitoring import nvml
 from sightline_monitoring.gpu import GpuCollector
 from sightline_monitoring.lifecycle import Lifecycle
@@ -27,6 +28,8 @@ from tests.monitoring.grafana import Question, View, dashboards, notes, panels, 
 from tests.monitoring.prometheus_server import PrometheusServer, Sample, prometheus
 from tests.monitoring.test_gpu import FULL, Driver, card
 from tests.monitoring.traffic import traffic
+from tests.monitoring.triton_life import at_triton
+from tests.triton.environment import TritonEnvironment
 
 SCRAPE_S = 0.5
 PHASE_S = 9.0
@@ -37,6 +40,15 @@ EMPTY: dict[str, str] = {}
 LIMITED = {"memory.max": "4000", "memory.current": "2000", "memory.stat": "inactive_file 500"}
 # What was measured of a model and of what it replaced: on a real one that takes a minute.
 MEASURED = ({lifecycle.MODEL: 0.41}, {lifecycle.MODEL: 0.004}, {lifecycle.MODEL: 0.9})
+TRITON_S = 4.0
+# What a Triton with a GPU tells of it.
+NV_GPU = {
+    "nv_gpu_utilization": 0.8,
+    "nv_gpu_memory_used_bytes": 4e9,
+    "nv_gpu_memory_total_bytes": 24e9,
+    "nv_gpu_power_usage": 120.0,
+    "nv_gpu_power_limit": 300.0,
+}
 HOT = {"nvmlDeviceGetTemperature": 90}  # FULL slows down at 92
 
 
@@ -59,7 +71,8 @@ class Watched:
     def ask(self, question: Question) -> list[Sample]:
         """Return the series of an answer, each with its newest value that is a number."""
         if question.instant:
-            found = self.prometheus.query(question.expr)
+            # when all had been seen: the tests after that take their time
+            found = self.prometheus.query(question.expr, self.end_s)
             return [one for one in found if not math.isnan(one.value)]
         series = self.prometheus.query_range(
             question.expr, self.start_s, self.end_s, question.step_s
@@ -77,11 +90,25 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(
+    tmp_path_factory: pytest.TempPathFactory, triton_environment: TritonEnvironment
+) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
     port, gpu_port, driver = free_port(), free_port(), Driver([card(40, {**FULL, **HOT})])
-    server = backend(port, folder / "server.log", models_dir=str(folder), max_streams="2")
+    repository = folder / "repository"
+    repository.mkdir()
     with ExitStack() as stack:
+        options = triton_environment.options(repository)
+        triton = stack.enter_context(TritonServer(options, folder / "triton.log"))
+        server = backend(
+            port,
+            folder / "server.log",
+            models_dir=str(folder),
+            max_streams="2",
+            triton_grpc_url=triton.grpc_url,
+            triton_metrics_url=triton.metrics_url,
+            triton_repository=str(repository),
+        )
         first = stack.enter_context(prometheus(folder / "first", {}, rules=False))
         stack.callback(server.stop)
         server.start()
@@ -93,6 +120,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         targets = {
             "sightline": f"127.0.0.1:{port}",
             "node": f"127.0.0.1:{gpu_port}",
+            "triton": f"127.0.0.1:{triton.metrics_port}",
             "prometheus": first.url.removeprefix("http://"),
         }
         start_s = time.time()
@@ -101,6 +129,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         second.wait_for("sightline_build_info")
         answered = asyncio.run(_first_phase(port, server.process.pid))
+        answered += asyncio.run(at_triton(port, TRITON_S))
         second.wait_for("sightline_engine_ready == 1 and sightline_streams_active == 0")
         gpu_s = time.time()
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -110,6 +139,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         measured = Lifecycle(gpu)
         measured.watch_store(lambda: True)
         measured.promoted(*MEASURED)
+        for name, value in NV_GPU.items():
+            Gauge(name, "Of a GPU.", ["gpu_uuid"], registry=gpu).labels("GPU-a").set(value)
         answered += asyncio.run(traffic(port, server.process.pid, PHASE_S))
         second.wait_for("sightline_engine_ready == 1")
         second.wait_for('ALERTS{alertstate="firing",alertname="GpuHot"}')
@@ -157,15 +188,19 @@ def test_every_annotation_marks_something(watched: Watched, uid: str) -> None:
             assert all(label in one.labels for one in answer), question
 
 
-def test_a_model_is_marked_once_when_it_is_first_seen(watched: Watched) -> None:
+def test_a_model_is_marked_once_on_each_engine_when_it_is_first_seen(watched: Watched) -> None:
     (question,) = [
         one for one in notes(BOARDS["sightline-live"], watched.view) if one.panel == "Model changes"
     ]
-    ((labels, points),) = watched.prometheus.query_range(
+    found = watched.prometheus.query_range(
         question.expr, watched.start_s, watched.end_s, question.step_s
     )
-    assert labels["model"] == "sightline-webcam"
-    assert len(points) == 1
+    engines = [labels["engine"] for labels, _ in found]
+    assert {labels["model"] for labels, _ in found} == {lifecycle.MODEL}
+    # its own, Triton's, and openvino's where that isn't its own and a scrape met it
+    assert set(engines) - {"openvino"} in ({"triton"}, {"triton", "onnxruntime"})
+    assert len(set(engines)) == len(engines) >= 2
+    assert [len(points) for _, points in found] == [1] * len(found)
 
 
 def test_the_servers_to_choose_from_are_those_that_were_read(watched: Watched) -> None:
@@ -209,6 +244,24 @@ def test_the_figures_are_those_of_the_traffic(watched: Watched) -> None:
         for one in watched.panel("sightline-objectives", "HTTP answers by status")[0]
     }
     assert {"200", "404", "415"} <= statuses
+
+
+def test_tritons_figures_are_those_of_what_was_asked_there(watched: Watched) -> None:
+    ((answers,),) = watched.panel("sightline-triton", "Triton answers")
+    assert answers.value == 1
+    (ready,), (unavailable,) = watched.panel("sightline-triton", "Deployed names")
+    assert (ready.value, unavailable.value) == (2, 0)
+    ((fallback,),) = watched.panel("sightline-triton", "Answered by the fallback")
+    assert fallback.value == 0
+    (asked,) = watched.panel("sightline-triton", "Requests by model")
+    names = {one.labels["model"] for one in asked}
+    stable = {lifecycle.MODEL, f"{lifecycle.MODEL}_tensors"}
+    assert stable < names
+    (p99,) = watched.panel("sightline-triton", "p99 of a request")
+    assert lifecycle.MODEL in {one.labels["model"] for one in p99}
+    assert all(0 < one.value < 60 for one in p99)
+    (batch,) = watched.panel("sightline-triton", "Batch size as executed")
+    assert all(one.value >= 1 for one in batch)
 
 
 def test_the_first_figure_adds_up_to_what_the_clients_were_answered(watched: Watched) -> None:

@@ -30,6 +30,7 @@ from sightline_monitoring.metrics import (
     Metrics,
 )
 from sightline_monitoring.model_info import ModelLabels
+from sightline_monitoring.triton import CALL_RESULTS, DEPLOYMENT_RESULTS, RELOAD_RESULTS, CallResult
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 # Called as users of this field call them; the rest has a prefix and base units.
@@ -50,6 +51,12 @@ FIXED = {
     "sightline_engine_builds_total": set(BUILD_RESULTS),
     "sightline_model_swaps_total": set(SWAP_RESULTS),
     "sightline_shadow_frames_total": {"yes", "no"},
+    "sightline_triton_models": {"ready", "unavailable"},
+    "sightline_triton_probes_total": {"ok", "failed"},
+    "sightline_triton_reloads_total": set(RELOAD_RESULTS),
+    "sightline_triton_calls_total": set(CALL_RESULTS),
+    "sightline_triton_batches_total": {"triton", "fallback"},
+    "sightline_triton_deployments_total": set(DEPLOYMENT_RESULTS),
     "sightline_host_memory_bytes": {"total", "available"},
     "sightline_host_disk_bytes": {"total", "free"},
     "sightline_host_network_bytes_total": {"sent", "received"},
@@ -68,6 +75,7 @@ def metrics(tmp_path: Path) -> Metrics:
         MemoryLimitCollector(tmp_path),
     ):
         metrics.add(collector)
+    metrics.triton.watched(live=True, ready=2, unavailable=0)
     return metrics
 
 
@@ -190,3 +198,34 @@ def test_only_jobs_that_ran_to_their_end_count_in_how_long_jobs_take(metrics: Me
         metrics.lifecycle.job_ended("convert", result, 4.0)
         assert value("sightline_jobs_total", {"kind": "convert", "result": result}) == 1
     assert value("sightline_job_duration_seconds_count", {"kind": "convert"}) == 2
+
+
+def test_a_server_without_triton_tells_nothing_of_one_being_away() -> None:
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    assert value("sightline_triton_live") is None
+    assert value("sightline_triton_models", {"state": "unavailable"}) is None
+    assert value("sightline_triton_probes_total", {"result": "failed"}) == 0
+    metrics.triton.watched(live=False, ready=0, unavailable=2)
+    metrics.triton.watched(live=True, ready=1, unavailable=1)
+    assert value("sightline_triton_live") == 1
+    assert value("sightline_triton_models", {"state": "ready"}) == 1
+    assert value("sightline_triton_models", {"state": "unavailable"}) == 1
+
+
+@pytest.mark.parametrize("result", CALL_RESULTS)
+def test_only_calls_that_triton_answered_count_in_how_long_it_takes(
+    metrics: Metrics, result: CallResult
+) -> None:
+    value = metrics.registry.get_sample_value
+    metrics.triton.called(result, 0.02)
+    assert value("sightline_triton_calls_total", {"result": result}) == 1
+    assert value("sightline_triton_call_duration_seconds_count") == (result == "ok")
+
+
+def test_batches_are_counted_by_who_ran_them(metrics: Metrics) -> None:
+    value = metrics.registry.get_sample_value
+    for active in (False, True, True):
+        metrics.triton.fell_back(active)
+    assert value("sightline_triton_batches_total", {"ran_on": "triton"}) == 1
+    assert value("sightline_triton_batches_total", {"ran_on": "fallback"}) == 2

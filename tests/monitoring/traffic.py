@@ -88,7 +88,15 @@ async def _crash(server_pid: int, after_s: float) -> None:
     """Kill an engine, stopped first so that a batch is surely in its hands."""
     await asyncio.sleep(after_s)
     for child in psutil.Process(server_pid).children():
-        if "sightline_backend.workers.child" in child.cmdline():
+        if "sightline_backend.workers.child" in _words(child):
             child.suspend()
             await asyncio.sleep(0.2)
             child.kill()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """Return a process's command line, nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
