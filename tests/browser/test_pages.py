@@ -66,8 +66,10 @@ def test_several_pictures_are_detected_and_a_broken_one_stops_no_other(
     upload(page, site, "Pictures")
     page.locator('input[type="file"]').first.set_input_files(paths)
     page.get_by_text("Found", exact=True).wait_for(timeout=30_000)
-    assert page.get_by_text("broken.jpg:").is_visible()
-    assert page.locator('[data-testid="stImage"] img').count() == 2
+    page.get_by_text("broken.jpg:").wait_for()
+    shown = page.locator('[data-testid="stImage"] img')
+    shown.nth(1).wait_for()  # they come after the table
+    assert shown.count() == 2
     found = json.loads(download(page, "Findings (JSON)", tmp_path).read_text())
     assert [entry["file"] for entry in found] == ["first.jpg", "second.png"]
     assert found[0]["image"] == {"width": SIZE_WH[0], "height": SIZE_WH[1]}
