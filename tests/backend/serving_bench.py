@@ -30,7 +30,7 @@ from sightline_engines.passport import Passport
 from sightline_engines.picture import PictureLimits
 from sightline_engines.pipeline import default_options
 from sightline_engines.types import Family, ModelSpec
-from tests.backend.test_lanes import Seen as Quiet
+from tests.backend.fake_runner import Seen as Quiet
 from tests.engines.tiny import constant_model
 from tests.fakes import FakeEngine, encoded, grey
 

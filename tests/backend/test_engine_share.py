@@ -21,8 +21,8 @@ from sightline_backend.serving.turns import Machine, physical_device, turns_at_o
 from sightline_backend.workers.runner import Measured
 from sightline_engines.pipeline import default_options
 from sightline_engines.types import Detections, ServedModel, Timings
+from tests.backend.fake_runner import FakeRunner, Seen
 from tests.backend.running import until
-from tests.backend.test_lanes import FakeRunner, Seen
 from tests.fakes import SPEC, named
 
 

@@ -17,10 +17,10 @@ from sightline_backend.serving.loading import Fitted
 from sightline_engines.errors import EngineMemoryError, ModelFileError, SightlineError
 from sightline_engines.pipeline import default_options
 from sightline_engines.types import ModelSpec
+from tests.backend.fake_runner import FakeRunner, Seen
 from tests.backend.running import until
 from tests.backend.swap_pool import NEW, OLD, THIRD, pool_of, store_of
 from tests.backend.swapping import FilesOfModels, file_of
-from tests.backend.test_lanes import FakeRunner, Seen
 from tests.fakes import FakeEngine
 
 

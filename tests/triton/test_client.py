@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -282,45 +282,6 @@ def test_a_closed_client_says_so(triton: Triton, protocol: Protocol) -> None:
         client.live()
     with pytest.raises(EngineAwayError, match="close"):
         client.start("obedient", sent(b"x")).result()
-
-
-@contextmanager
-def listener(answer: bytes) -> Iterator[int]:
-    """Run a server that answers each connection with some bytes and then nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
-
-        def serve() -> None:
-            try:
-                while True:
-                    connection, _ = server.accept()
-                    held.append(connection)
-                    connection.sendall(answer)
-            except OSError:
-                return
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield int(server.getsockname()[1])
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for one in held:
-                one.close()
-
-
-@pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", b"SSH-2.0-nothing\r\n"]
-)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_whatever_else_listens_there_is_no_triton_and_holds_nobody_up(
-    answer: bytes, protocol: Protocol
-) -> None:
-    with listener(answer) as port:
-        options = TritonOptions(f"127.0.0.1:{port}", f"127.0.0.1:{port}", protocol, timeout_s=0.3)
-        with open_client(options) as client, pytest.raises(EngineAwayError, match=str(port)):
-            client.server()
 
 
 @dataclass(slots=True, eq=False)
