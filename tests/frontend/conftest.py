@@ -8,7 +8,9 @@ import pytest
 
 from sightline_frontend.backend import Backend
 from tests.browser import processes
+from tests.frontend.fake_api import FakeApi, artefact, model, serving
 from tests.frontend.fake_backend import free_port
+from tests.frontend.fake_triton import FakeTriton
 
 
 @pytest.fixture(scope="package")
@@ -35,3 +37,18 @@ def absent_backend() -> Iterator[Backend]:
     backend = Backend(f"http://127.0.0.1:{free_port()}", timeout_s=5)
     yield backend
     backend.close()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeApi]:
+    with serving(FakeApi(triton=FakeTriton())) as fake:
+        fake.models["people"] = model(
+            "people", artefact(1), artefact(2, "openvino", "int8"), artefact(3, "tensorrt", "fp16")
+        )
+        yield fake
+
+
+@pytest.fixture
+def triton(fake: FakeApi) -> FakeTriton:
+    assert fake.triton is not None
+    return fake.triton

@@ -63,3 +63,8 @@ def words(app: AppTest) -> str:
     """All that a page says."""
     kinds = (app.markdown, app.text, app.caption, app.info, app.error, app.success, app.warning)
     return "\n".join(str(one.value) for kind in kinds for one in kind).replace("\\", "")
+
+
+def keys(app: AppTest) -> set[str]:
+    """Return what the buttons are called."""
+    return {str(button.key) for button in app.button}
