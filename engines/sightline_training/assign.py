@@ -65,8 +65,8 @@ def assign(
     inside, near = _near(trusted, centres, strides)
     candidates = (inside | near).any(0).nonzero()[:, 0]
     if len(trusted) == 0 or len(candidates) == 0:
-        none = torch.zeros(0, dtype=torch.long)
-        return Assignment(none, none, torch.zeros(0), ignored)
+        none = torch.zeros(0, dtype=torch.long, device=boxes.device)
+        return Assignment(none, none, boxes.new_zeros(0), ignored)
     overlap = pair_iou(trusted[:, :4], xyxy[candidates])
     score = (objectness[candidates, None] * classes[candidates]).sqrt().clamp(1e-6, 1 - 1e-6)
     miss = -torch.log1p(-score)
@@ -88,14 +88,14 @@ def _cheapest(cost: Tensor, overlap: Tensor) -> Tensor:
     chosen = rank < count[:, None]
     torn = chosen.sum(0) > 1
     winner = cost.argmin(0)
-    only = torch.arange(len(cost))[:, None] == winner[None]
+    only = torch.arange(len(cost), device=cost.device)[:, None] == winner[None]
     return torch.where(torn[None], chosen & only, chosen)
 
 
 def _ignored(unsure: Tensor, xyxy: Tensor, classes: Tensor) -> Tensor:
     """Mark predictions that lie mostly in an unsure region of the class they predict."""
     if len(unsure) == 0:
-        return torch.zeros(len(xyxy), dtype=torch.bool)
+        return torch.zeros(len(xyxy), dtype=torch.bool, device=xyxy.device)
     own = (xyxy[:, 2:] - xyxy[:, :2]).prod(1).clamp(min=1e-6)
     covered = shared_area(xyxy, unsure[:, :4]) / own[:, None] > 0.6
     same = classes.argmax(1)[:, None] == unsure[None, :, 4].long()

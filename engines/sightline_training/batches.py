@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +26,21 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the training: the sides of its batches' pictures, whether any is a mosaic, and
+    the share of COCO, half of which shows nobody.
+    """
+
+    sizes: tuple[int, ...]
+    mosaics: bool
+    coco_share: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """What a batch is made of."""
 
     batch: int = 16
-    sizes: tuple[int, ...] = (352, 384, 416, 448)
-    coco_share: float = 0.3
     mosaic_share: float = 0.4
     seed: int = 1
 
@@ -44,44 +53,45 @@ class Material:
     coco: Sequence[Sample]
     recipe: Recipe
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, coco_share: float, rng: np.random.Generator) -> Sample:
         """Pick a sample of either set."""
-        pool = self.coco if rng.random() < self.recipe.coco_share else self.faces
+        pool = self.coco if rng.random() < coco_share else self.faces
         return pool[int(rng.integers(len(pool)))]
 
 
 def make_picture(
-    material: Material, size: int, calm: bool, rng: np.random.Generator
+    material: Material, size: int, stage: Stage, rng: np.random.Generator
 ) -> tuple[Picture, Array]:
-    """Make one augmented picture; a calm one is never a mosaic."""
-    if not calm and rng.random() < material.recipe.mosaic_share:
-        bgr, boxes = mosaic([material.draw(rng) for _ in range(4)], size, rng)
+    """Make one augmented picture."""
+    if stage.mosaics and rng.random() < material.recipe.mosaic_share:
+        samples = [material.draw(stage.coco_share, rng) for _ in range(4)]
+        bgr, boxes = mosaic(samples, size, rng)
     else:
-        bgr, boxes = place(material.draw(rng), size, size, rng)
+        bgr, boxes = place(material.draw(stage.coco_share, rng), size, size, rng)
     if rng.random() < 0.8:
         bgr = relight(bgr, rng)
     return degrade(bgr, rng), boxes
 
 
-def make_batch(material: Material, step: int, calm: bool) -> Batch:
+def make_batch(material: Material, step: int, stage: Stage) -> Batch:
     """Make the batch of a step."""
     recipe = material.recipe
     rng = np.random.default_rng((recipe.seed, step))
-    size = int(rng.choice(recipe.sizes))
-    pairs = [make_picture(material, size, calm, rng) for _ in range(recipe.batch)]
+    size = int(rng.choice(stage.sizes))
+    pairs = [make_picture(material, size, stage, rng) for _ in range(recipe.batch)]
     stack = torch.from_numpy(np.stack([bgr for bgr, _ in pairs]))
     boxes = [torch.from_numpy(b.astype(np.float32)) for _, b in pairs]
     return Batch(step, stack.permute(0, 3, 1, 2), boxes)
 
 
-def stream(material: Material, steps: range, calm_from: int) -> Iterator[Batch]:
+def stream(material: Material, steps: range, stage_at: Callable[[int], Stage]) -> Iterator[Batch]:
     """Yield the batches of these steps; a thread keeps two of them ready."""
     ready: queue.Queue[Batch] = queue.Queue(2)
     stop = threading.Event()
 
     def fill() -> None:
         for step in steps:
-            batch = make_batch(material, step, step >= calm_from)
+            batch = make_batch(material, step, stage_at(step))
             while not stop.is_set():
                 try:
                     ready.put(batch, timeout=0.5)

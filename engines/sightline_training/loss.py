@@ -35,7 +35,7 @@ def detection_loss(raw: Tensor, boxes: list[Tensor], size: int) -> Tensor:
         raw: network output (N, A, 5 + C), logits.
         boxes: of each picture (n, 6), input pixels.
     """
-    anchors = torch.from_numpy(grid(size))
+    anchors = torch.from_numpy(grid(size)).to(raw.device)
     xyxy = corners(raw, anchors)
     belief = raw.detach()[..., 4:].sigmoid()
     target = torch.zeros_like(raw[..., 4])

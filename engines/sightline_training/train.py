@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sightline_training.batches import Batch, Material, stream
+from sightline_training.batches import Batch, Material, Stage, stream
 from sightline_training.export import export
 from sightline_training.loss import detection_loss
 from sightline_training.network import Detector
@@ -23,37 +23,79 @@ EXPORTED = "latest.onnx"
 
 
 @dataclass(frozen=True, slots=True)
+class Cycle:
+    """A part of the training along one cosine of the rate, which then restarts.
+
+    Source: Loshchilov and Hutter, SGDR, 2017.
+    """
+
+    steps: int
+    rate: float  # a share of each channel's size
+    small_share: float  # the first part, at small sizes, where a step costs a third
+    coco_share: float
+
+
+CYCLES = (Cycle(4500, 2e-3, 0.6, 0.3), Cycle(3600, 1e-3, 0.0, 0.4))
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How long and how fast to learn."""
 
-    steps: int = 5400
-    rate: float = 2e-3  # a share of each channel's size
-    warm_up: int = 300
-    calm_share: float = 0.15  # the last part, without mosaics
+    cycles: tuple[Cycle, ...] = CYCLES
+    warm_up: int = 300  # steps of each cycle
+    small_sizes: tuple[int, ...] = (224, 256, 288, 320)
+    sizes: tuple[int, ...] = (352, 384, 416, 448)
+    calm_share: float = 0.15  # the last part of each cycle, without mosaics
     memory: float = 0.9995  # of the averaged weights
     export_size: int = 416
+    half: bool = False  # convolve in bfloat16; losses and weights stay float32
     keep_every_s: float = 120.0
     export_every_s: float = 600.0
 
-    def rate_at(self, step: int) -> float:
-        """Rise linearly, then fall along a cosine to a fiftieth."""
-        if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
-
     @property
-    def calm_from(self) -> int:
-        """First step without mosaics."""
-        return int(self.steps * (1 - self.calm_share))
+    def steps(self) -> int:
+        """Steps of all cycles."""
+        return sum(cycle.steps for cycle in self.cycles)
+
+    def rate_at(self, step: int) -> float:
+        """Rise linearly, then fall along a cosine to a fiftieth, in every cycle."""
+        cycle, step = self._within(step)
+        if step < self.warm_up:
+            return cycle.rate * (step + 1) / self.warm_up
+        done = (step - self.warm_up) / max(1, cycle.steps - self.warm_up)
+        return cycle.rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+
+    def stage_at(self, step: int) -> Stage:
+        """Say what a step's pictures are."""
+        cycle, step = self._within(step)
+        small = step < int(cycle.steps * cycle.small_share)
+        calm = step >= int(cycle.steps * (1 - self.calm_share))
+        return Stage(self.small_sizes if small else self.sizes, not calm, cycle.coco_share)
+
+    def _within(self, step: int) -> tuple[Cycle, int]:
+        """Find a step's cycle and its number in there."""
+        for cycle in self.cycles[:-1]:
+            if step < cycle.steps:
+                return cycle, step
+            step -= cycle.steps
+        return self.cycles[-1], step
+
+
+def halves(device: str) -> bool:
+    """Say whether a device multiplies bfloat16 natively; elsewhere it is slower than float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 class Trainer:
     """The network, its averaged copy and the optimiser, advanced a batch at a time."""
 
-    def __init__(self, network: Detector, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, network: Detector, plan: Plan, device: str = "cpu") -> None:
+        self.plan, self.device = plan, torch.device(device)
         self.step = 0
+        network.to(self.device)
         # mypy's stubs know this way of setting the layout, not Module.to(memory_format=...).
         for parameter in network.parameters():
             if parameter.ndim == 4:
@@ -64,14 +106,17 @@ class Trainer:
 
     def learn(self, batch: Batch) -> Tensor:
         """Take one step; return its losses (box, objectness, class)."""
-        images = batch.images.float()
-        losses = detection_loss(self.network(images), batch.boxes, int(images.shape[-1]))
+        images = batch.images.to(self.device).float()
+        boxes = [b.to(self.device) for b in batch.boxes]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.half):
+            raw = self.network(images)
+        losses = detection_loss(raw.float(), boxes, int(images.shape[-1]))
         torch.autograd.backward(losses.sum())
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step(self.plan.rate_at(self.step))
         self.step += 1
         self._remember()
-        return losses.detach()
+        return losses.detach().cpu()
 
     def _remember(self) -> None:
         """Move the averaged weights a little towards the current ones."""
@@ -100,7 +145,7 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
@@ -137,7 +182,7 @@ def run(trainer: Trainer, material: Material, output: Path, say: Callable[[str],
     progress = Progress(plan.steps, say)
     saved = exported = time.monotonic()
     steps = range(trainer.step, plan.steps)
-    for batch in stream(material, steps, plan.calm_from):
+    for batch in stream(material, steps, plan.stage_at):
         progress.add(trainer.step + 1, trainer.learn(batch), len(batch.boxes))
         if time.monotonic() - saved > plan.keep_every_s:
             trainer.save(output / CHECKPOINT)
