@@ -1,20 +1,39 @@
-"""Where the model that ships with Sightline lies."""
+"""Where the model that ships with Sightline lies: one training, in two precisions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from sightline_engines.errors import ModelFileError
 
 SHIPPED_NAME = "sightline-webcam"
+# By precision what each file is called; fp32 first, which serves unless the other is asked for.
+SHIPPED_FILES: Mapping[str, str] = MappingProxyType(
+    {"fp32": SHIPPED_NAME, "int8": f"{SHIPPED_NAME}-int8"}
+)
 
 
-def shipped_model() -> Path:
+def shipped_model(precision: str = "fp32") -> Path:
     """Return the shipped model's file; raises ModelFileError where an install lacks it."""
-    path = Path(__file__).parent / "assets" / f"{SHIPPED_NAME}.onnx"
+    if precision not in SHIPPED_FILES:
+        raise ModelFileError(
+            f"{SHIPPED_NAME} doesn't ship in {precision}, but in {' and '.join(SHIPPED_FILES)}."
+        )
+    path = Path(__file__).parent / "assets" / f"{SHIPPED_FILES[precision]}.onnx"
     if not path.is_file():
         raise ModelFileError(
             f"This installation lacks its own model {path.name}. Install sightline-engines again, "
             "or in a checkout run `make train-default`."
         )
     return path
+
+
+def shipped_named(name: str) -> Path | None:
+    """Return the shipped file of a name, None for any other name.
+
+    Raises ModelFileError where an install lacks it.
+    """
+    precision = next((one for one, known in SHIPPED_FILES.items() if known == name), None)
+    return shipped_model(precision) if precision else None

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sightline_engines.assets import SHIPPED_NAME, shipped_model
-from sightline_engines.errors import PictureError
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_named
+from sightline_engines.errors import ModelFileError, PictureError
 from sightline_engines.load import EngineName, load_engine
 from sightline_engines.picture import PictureLimits, decode_picture
 from sightline_engines.pipeline import DetectOptions, class_ids, default_options, detect
@@ -33,12 +33,11 @@ class Detector:
         threads: int | None = None,
         triton: TritonOptions | None = None,
     ) -> Self:
-        """Load the shipped model or an ONNX file; raises ModelFileError or ProviderError.
+        """Load a model that ships, by its name, or an ONNX file.
 
-        `triton` is where engine triton asks.
+        Raises ModelFileError or ProviderError. `triton` is where engine triton asks.
         """
-        path = shipped_model() if model == SHIPPED_NAME else Path(model)
-        spec = recognise(path)
+        spec = recognise(_file(model))
         return cls(load_engine(spec, engine, device=device, threads=threads, triton=triton))
 
     @property
@@ -83,6 +82,25 @@ class Detector:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _file(model: str | Path) -> Path:
+    """Return the file that a name or path stands for; raises ModelFileError for a wrong name."""
+    shipped = shipped_named(model) if isinstance(model, str) else None
+    path = shipped or Path(model)
+    if not path.suffix and path.parent == Path() and not _is_file(path):
+        raise ModelFileError(
+            f"There is neither a file {path.name[:80]!r} here nor a model of that name; "
+            f"{' and '.join(SHIPPED_FILES.values())} ship with Sightline."
+        )
+    return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long a name, or one that can't be
+        return False
 
 
 def _read(path: Path) -> Image:

@@ -77,7 +77,7 @@ def test_what_is_made_is_kept_beside_its_source_and_runs(
     why_not = can_make(Format(format), "int8")
     if why_not:
         missing(why_not)
-    (source,) = artefacts(store)
+    source, _ = artefacts(store)
     request = asked(format, precision, dataset="dir:faces")
     result = convert.run(request, work)
     assert json.loads(json.dumps(result)) == result
@@ -100,6 +100,12 @@ def test_what_is_made_is_kept_beside_its_source_and_runs(
 
     again = convert.run(request, work)
     assert (again["artefact_id"], again["notes"]) == (made.id, ["It was there already."])
+
+
+def test_without_pictures_int8_is_there_already_as_it_ships(work: JobWork, store: Store) -> None:
+    _, shipped = artefacts(store)
+    result = convert.run(asked("onnx", "int8"), work)
+    assert (result["artefact_id"], result["notes"]) == (shipped.id, ["It was there already."])
 
 
 def test_a_picture_that_cannot_be_read_is_told(work: JobWork, data: Path, tmp_path: Path) -> None:
@@ -129,7 +135,7 @@ def test_a_conversion_that_is_too_far_off_keeps_nothing(
 @pytest.mark.parametrize(
     ("request_", "kind", "said"),
     [
-        (asked("onnx", "int8"), ModelFileError, "Name a data set"),
+        (asked("openvino", "int8"), ModelFileError, "Name a data set"),
         (asked("onnx", dataset="dir:gone", input_size_wh=[320, 320]), UnknownError, "gone"),
         (asked("onnx", input_size_wh=[320, 320]), ModelFileError, "is built for 416x416"),
         (asked("onnx", version=7), UnknownError, "no version 7; there are 1"),

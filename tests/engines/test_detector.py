@@ -13,6 +13,7 @@ import sightline_engines
 from sightline_engines.assets import shipped_model
 from sightline_engines.detector import Detector
 from sightline_engines.errors import EngineError, ModelFileError, PictureError
+from sightline_engines.load import EngineName
 from sightline_engines.pipeline import class_ids
 from tests.engines.encoded import encoded, scene
 from tests.engines.tiny import constant_model
@@ -62,6 +63,35 @@ def test_the_shipped_model_loads_by_its_name_and_by_default() -> None:
         assert detector.engine.served.name == "sightline-webcam"
         assert set(detector.labels) == {"person", "face"}
         assert len(detector(np.zeros((480, 640, 3), np.uint8))) == 0
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_the_int8_file_that_ships_loads_by_its_name(engine: EngineName) -> None:
+    with Detector.load("sightline-webcam-int8", engine, device="cpu", threads=2) as detector:
+        served = detector.engine.served
+        assert (served.name, detector.engine.spec.precision) == ("sightline-webcam-int8", "int8")
+        assert detector.engine.spec.path == shipped_model("int8")
+        assert len(detector(np.zeros((480, 640, 3), np.uint8))) == 0
+
+
+@pytest.mark.parametrize("name", ["", "no-such", "sightline-webcam-fp16", "x" * 500])
+def test_a_name_that_does_not_exist_lists_those_that_ship(name: str) -> None:
+    with pytest.raises(ModelFileError, match="sightline-webcam and sightline-webcam-int8"):
+        Detector.load(name)
+
+
+def test_a_precision_that_does_not_ship_is_refused() -> None:
+    with pytest.raises(ModelFileError, match="in fp32 and int8"):
+        shipped_model("fp16")
+
+
+def test_a_file_without_a_suffix_is_no_wrong_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").write_text("no model")
+    with pytest.raises(ModelFileError, match="notes"):
+        Detector.load("notes")
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sightline_backend.errors import (
 )
 from sightline_backend.models import recognised
 from sightline_backend.store.store import Store
-from sightline_engines.assets import SHIPPED_NAME, shipped_model
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model
 from sightline_engines.errors import ModelFileError
 from sightline_engines.recognise import recognise
 from sightline_engines.sidecar import sidecar_path
@@ -199,6 +199,7 @@ def test_a_file_is_read_once(lite: Store, my_model: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recognised, "recognise", noted)
     lite.models.add(my_model, "mine")
     listed = lite.models.list()
-    assert sorted(read) == sorted([shipped_model().name, my_model.name])
+    shipped = [shipped_model(precision).name for precision in SHIPPED_FILES]
+    assert sorted(read) == sorted([*shipped, my_model.name])
     assert (lite.models.list(), lite.models.find("mine")) == (listed, listed[1])
-    assert len(read) == 2
+    assert len(read) == 3

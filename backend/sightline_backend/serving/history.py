@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sightline_backend.store.records import Artefact, Model, Promotion
+from sightline_backend.store.rows import SHIPPED
 from sightline_backend.store.store import Store
 from sightline_engines.types import Format
+
+_FORMATS = (Format.ONNX, Format.OPENVINO, Format.TENSORRT)  # the one that serves first, first
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,14 @@ def stands(store: Store, model: Model) -> Sequence[Stand]:
 
 
 def _default(model: Model) -> Artefact | None:
-    """Return what serves while nothing is promoted: the first version's ONNX, or the like."""
-    for version in sorted(model.versions, key=lambda version: version.number):
-        able = [artefact for artefact in version.artefacts if artefact.spec is not None]
-        if able:
-            return min(able, key=lambda one: (one.format is not Format.ONNX, one.id))
-    return None
+    """Return what serves while nothing is promoted, as `rows.active_rows` has it.
+
+    That is what ships, else the first version's ONNX or the like.
+    """
+    every = [artefact for version in model.versions for artefact in version.artefacts]
+    able = [artefact for artefact in every if artefact.spec is not None]
+    return min(able, key=_rank, default=None)
+
+
+def _rank(one: Artefact) -> tuple[bool, int, int, int]:
+    return one.origin != SHIPPED, one.version, _FORMATS.index(one.format), one.id

@@ -16,7 +16,7 @@ from sightline_backend.store.locks import unused
 from sightline_backend.store.rows import find_model
 from sightline_backend.store.tables import ArtefactRow, ModelRow
 from sightline_backend.store.texts import DESCRIPTION_LENGTH, checked
-from sightline_engines.assets import SHIPPED_NAME
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME
 from sightline_engines.types import Format
 
 
@@ -30,6 +30,7 @@ class Changes:
     def rename(self, name: str, new: str) -> None:
         """Give a model another name, unless a server has it loaded or a job works on it."""
         check_name(new)
+        refuse_reserved(new)
         with self.database.reading() as session:
             model = find_model(session, name)
             if model.name == SHIPPED_NAME:
@@ -53,6 +54,15 @@ class Changes:
             model.description = checked("description", text, DESCRIPTION_LENGTH)
             hashes = [row.sha256 for row in _artefacts(model) if model.name != SHIPPED_NAME]
         write_about(self.database, self.files, hashes)
+
+
+def refuse_reserved(name: str) -> None:
+    """Raise NameTakenError for what a file that ships is called beside its model."""
+    if name.casefold() in SHIPPED_FILES.values() and name.casefold() != SHIPPED_NAME:
+        raise NameTakenError(
+            f"{name} is what a file of {SHIPPED_NAME} is called, which ships with Sightline. "
+            "Give another name."
+        )
 
 
 def taken(name: str) -> NameTakenError:

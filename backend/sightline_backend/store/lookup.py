@@ -13,17 +13,19 @@ from sqlalchemy import select
 from sightline_backend.errors import StoreError
 from sightline_backend.models.names import check_name
 from sightline_backend.store.adding import Adding, Words
-from sightline_backend.store.changes import taken
+from sightline_backend.store.changes import refuse_reserved, taken
 from sightline_backend.store.database import Database
 from sightline_backend.store.records import BrokenModel
 from sightline_backend.store.rows import Records, active_rows
 from sightline_backend.store.scan import Scan, old_layout
 from sightline_backend.store.seen import SeenFiles
-from sightline_backend.store.shipped import known_shipped, register_shipped
+from sightline_backend.store.shipped import known_shipped, register_shipped, shipped_version
 from sightline_backend.store.tables import ArtefactRow, ModelRow, VersionRow
-from sightline_engines.assets import SHIPPED_NAME, shipped_model
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model, shipped_named
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import ModelSpec
+
+_SHIPPED = frozenset(SHIPPED_FILES.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -46,17 +48,25 @@ class SetUp:
                 known = known_shipped(self.database)
                 if not known:
                     self.scan().store()
-                with suppress(ModelFileError):  # an install that lacks it; `Lookup` says so
-                    spec = self.records.recognised.spec(shipped_model())
-                    if known != spec.sha256:
-                        register_shipped(self.database, spec)
+                specs = self._shipped()
+                if specs and known != {spec.sha256 for spec in specs}:
+                    register_shipped(self.database, specs)
             self._done = True
 
     def scan(self) -> Scan:
         """Return a scan that is about to begin."""
         return Scan(self.database, self.records.files, self._add)
 
+    def _shipped(self) -> Sequence[ModelSpec]:
+        """Return what the package holds, fp32 first; `Lookup` says what an install lacks."""
+        specs: list[ModelSpec] = []
+        with suppress(ModelFileError):
+            for precision in SHIPPED_FILES:
+                specs.append(self.records.recognised.spec(shipped_model(precision)))
+        return specs
+
     def _add(self, path: Path, name: str) -> None:
+        refuse_reserved(name)
         with self.database.reading() as session:
             asked = select(ModelRow.name).where(ModelRow.folded == name.casefold())
             there = session.scalar(asked)
@@ -82,18 +92,24 @@ class Lookup:
         except StoreError as error:
             found.append(BrokenModel("models", error.message))
         if not any(one.name == SHIPPED_NAME for one in found):
-            found.insert(0, self._shipped())
+            found.insert(0, self._shipped(SHIPPED_NAME))
         return found
 
     def one(self, name: str) -> ModelSpec | BrokenModel | None:
-        """Return what serves under a name, None for an unknown one; raises StoreError."""
+        """Return what serves under a name, None for an unknown one; raises StoreError.
+
+        A name of a shipped file's own, such as the INT8 one's, stands for that very file.
+        """
+        number = 1
         try:
             found = next(iter(self._active(name)), None)
+            if found is None and name in _SHIPPED and self.database.exists:
+                number = shipped_version(self.database)
         except StoreError:
-            if name != SHIPPED_NAME:
+            if name not in _SHIPPED:
                 raise
             found = None
-        return self._shipped() if found is None and name == SHIPPED_NAME else found
+        return self._shipped(name, number) if found is None and name in _SHIPPED else found
 
     def left_over(self) -> Sequence[BrokenModel]:
         """Return the models of an older release that could not be taken over, and why."""
@@ -121,11 +137,13 @@ class Lookup:
         problem = self.seen.problem(spec)
         return BrokenModel(spec.name, problem) if problem else spec
 
-    def _shipped(self) -> ModelSpec | BrokenModel:
+    def _shipped(self, name: str, version: int = 1) -> ModelSpec | BrokenModel:
         try:
-            return replace(self.records.recognised.spec(shipped_model()), version="1")
+            path = shipped_named(name)
+            assert path is not None  # noqa: S101  only names of the package are asked for
+            return replace(self.records.recognised.spec(path), version=str(version))
         except ModelFileError as error:
-            return BrokenModel(SHIPPED_NAME, error.message)
+            return BrokenModel(name, error.message)
 
     def _left_over(self, file: Path) -> BrokenModel:
         try:

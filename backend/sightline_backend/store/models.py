@@ -17,7 +17,7 @@ from sightline_backend.models.catalogue import CATALOGUE
 from sightline_backend.models.names import check_name, name_from
 from sightline_backend.models.recognised import RecognisedFiles
 from sightline_backend.store.adding import Adding, Words
-from sightline_backend.store.changes import Changes, taken
+from sightline_backend.store.changes import Changes, refuse_reserved, taken
 from sightline_backend.store.database import Database
 from sightline_backend.store.files import Files
 from sightline_backend.store.intake import Intake
@@ -33,7 +33,7 @@ from sightline_backend.store.rows import (
 )
 from sightline_backend.store.scan import old_layout
 from sightline_backend.store.tables import ModelRow, VersionRow
-from sightline_engines.assets import SHIPPED_NAME
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import ModelSpec, format_of
 
@@ -269,6 +269,7 @@ class ModelStore:
 
     def refuse_taken(self, name: str) -> None:
         """Raise NameTakenError for a name that is taken; names that differ in case alone clash."""
+        refuse_reserved(name)
         self._set_up.once()
         with self._database.reading() as session:
             asked = select(ModelRow.name).where(ModelRow.folded == name.casefold())
@@ -277,7 +278,9 @@ class ModelStore:
             raise taken(there)
 
     def _unknown(self, name: str) -> ModelFileError:
-        known = ", ".join(spec.name for spec in self.list())
+        names = [spec.name for spec in self.list()]
+        shipped = SHIPPED_FILES.values() if SHIPPED_NAME in names else ()
+        known = ", ".join(dict.fromkeys([*shipped, *names]))
         message = f"There is no model {name[:80]!r} here that can run; there are {known or 'none'}."
         if any(entry.name == name for entry in CATALOGUE):
             return ModelFileError(f"{message} Fetch it with: sightline models pull {name}")

@@ -14,11 +14,11 @@ from sightline_backend.store.files import Files
 from sightline_backend.store.records import Artefact, Model, Version
 from sightline_backend.store.specs import spec_from
 from sightline_backend.store.tables import ArtefactRow, ModelRow, PromotionRow, VersionRow
-from sightline_engines.assets import SHIPPED_NAME, shipped_model
+from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model
 from sightline_engines.passport import Passport
 from sightline_engines.types import Format, ModelSpec
 
-SHIPPED = "shipped"  # the origin of the package's own file
+SHIPPED = "shipped"  # the origin of the package's own files
 _Row = tuple[ArtefactRow, VersionRow, ModelRow]
 
 
@@ -26,6 +26,11 @@ def find_model(session: Session, name: str) -> ModelRow:
     """Return a model's row; raises UnknownModelError."""
     row = session.scalar(select(ModelRow).where(ModelRow.folded == _folded(name)))
     if row is None:
+        if name in SHIPPED_FILES.values() and name != SHIPPED_NAME:
+            raise UnknownModelError(
+                f"{name} is a file of {SHIPPED_NAME}, not a model of its own: name {SHIPPED_NAME}, "
+                "and that file by its precision or by its artefact's number."
+            )
         names = ", ".join(session.scalars(select(ModelRow.name).order_by(ModelRow.folded)))
         raise UnknownModelError(f"There is no model {name[:80]!r} here; there are {names}.")
     return row
@@ -99,8 +104,9 @@ class Records:
         """Return what an artefact that runs is."""
         artefact, version, model = row
         if artefact.origin == SHIPPED:  # its package says, and may have been updated
-            shipped = self.recognised.spec(shipped_model())
-            return replace(shipped, version=str(version.number), engine=engine)
+            shipped = self.recognised.spec(shipped_model(artefact.precision))
+            number = str(version.number)
+            return replace(shipped, name=model.name, version=number, engine=engine)
         return spec_from(
             artefact.spec,
             name=model.name,

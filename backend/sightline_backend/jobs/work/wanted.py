@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sightline_backend.store.records import Artefact, Version
+from sightline_backend.store.rows import SHIPPED
 from sightline_engines.convert.options import Precision
 from sightline_engines.graph import image_port
 from sightline_engines.onnxfile import read_onnx
@@ -50,6 +51,11 @@ def found(version: Version, want: Wanted, size_wh: tuple[int, int]) -> Artefact 
         if size_wh == spec.input_size_wh:
             return artefact
     return None
+
+
+def calibrated_elsewhere(artefact: Artefact, dataset: str | None) -> bool:
+    """Tell whether INT8 is still to be made: what ships wasn't calibrated on the pictures named."""
+    return dataset is not None and (artefact.origin, artefact.precision) == (SHIPPED, "int8")
 
 
 def source_of(version: Version) -> Artefact | None:
