@@ -15,11 +15,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sightline_training.boxes import Array
-from sightline_training.evaluate import (
+from sightline_training.measure.evaluate import (
     average_precision,
     best_threshold,
     count_matches,
-    false_alarms,
+    f1,
 )
 from sightline_training.samples import Sample
 
@@ -86,6 +86,7 @@ def test_tall_boxes_are_measured_apart() -> None:
     found = [np.asarray([[0, 0, 50, 50, 1, 0.9]], np.float32)]
     got = average_precision(samples, found, 1)
     assert got.ap50_tall == pytest.approx(1.0)
+    assert got.ap50_small == pytest.approx(0.0)
     assert got.ap50 == pytest.approx(0.5, abs=0.01)
     assert (got.boxes, got.tall_boxes) == (2, 1)
 
@@ -97,5 +98,5 @@ def test_counts_at_a_threshold() -> None:
     assert count_matches(samples, found, 0, 0.5) == (1, 0, 1)
     assert count_matches(samples, found, 0, 0.1) == (2, 0, 0)
     assert best_threshold(samples, found, 0) < 0.2
-    assert false_alarms(samples, found, 0.5) == 100
-    assert false_alarms(samples, found, 0.7) == 0
+    assert f1(samples, found, 0, 0.5) == pytest.approx(2 / 3)
+    assert f1(samples, found, 0, 0.1) == 1

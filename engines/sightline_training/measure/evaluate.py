@@ -1,4 +1,4 @@
-"""Evaluation: average precision on the pictures kept aside, false alarms, and speed."""
+"""Evaluation: average precision on the pictures kept aside, hits and false alarms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sightline_engines.runtimes import import_openvino
 from sightline_training.boxes import Array, iou
 from sightline_training.detectors import Detector, settle
 from sightline_training.samples import Sample
@@ -32,21 +30,29 @@ class Precision:
 
     ap50: float
     ap50_tall: float  # boxes taller than a tenth of the picture
+    ap50_small: float  # the rest
     ap: float  # mean over overlaps 0.50 to 0.95
     boxes: int
     tall_boxes: int
 
 
-def average_precision(samples: Sequence[Sample], found: Sequence[Array], label: int) -> Precision:
-    """Measure the found rows (x1, y1, x2, y2, class, score) with pycocotools.
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A class at overlaps 0.50 to 0.95, and at 101 recalls; -1 where there is nothing to find."""
+
+    precision: NDArray[np.float64]  # (overlap, recall, band); bands: all, tall, small
+    score: NDArray[np.float64]  # the same: the score that reaches it
+    heights: tuple[float, ...]  # of the boxes to find, as shares of their picture's
+
+
+def measured(samples: Sequence[Sample], found: Sequence[Array], label: int) -> Measured:
+    """Match the found rows (x1, y1, x2, y2, class, score) with pycocotools.
 
     Areas are relative heights, so that pycocotools' bands of area sort boxes by those.
     """
-    images: list[dict[str, int]] = []
     truths: list[Item] = []
     results: list[Item] = []
     for index, (sample, rows) in enumerate(zip(samples, found, strict=True), 1):
-        images.append({"id": index})
         height = sample.bgr.shape[0]
         for box in sample.boxes[sample.boxes[:, 4] == label]:
             crowd = int(box[5] == 0)
@@ -54,25 +60,32 @@ def average_precision(samples: Sequence[Sample], found: Sequence[Array], label: 
         for row in rows[rows[:, 4] == label]:
             item = _item(index, len(results) + 1, row, height)
             results.append(item | {"score": float(row[5]), "iscrowd": 0})
-    categories = [{"id": 1, "name": "it"}]
+    shared: Item = {
+        "images": [{"id": index + 1} for index in range(len(samples))],
+        "categories": [{"id": 1, "name": "it"}],
+    }
     with contextlib.redirect_stdout(io.StringIO()):
-        measured = COCOeval(
-            _coco({"images": images, "annotations": truths, "categories": categories}),
-            _coco({"images": images, "annotations": results, "categories": categories}),
-            "bbox",
-        )
-        measured.params.areaRng = [[0, 1e9], [TALL, 1e9]]
-        measured.params.areaRngLbl = ["all", "tall"]
-        measured.evaluate()
-        measured.accumulate()
-    table = measured.eval["precision"][:, :, 0, :, -1]  # (overlap, recall, band)
-    real = [t for t in truths if not t["iscrowd"]]
+        pair = [_coco(shared | {"annotations": items}) for items in (truths, results)]
+        evaluation = COCOeval(*pair, "bbox")
+        evaluation.params.areaRng = [[0, 1e9], [TALL, 1e9], [0, TALL]]
+        evaluation.params.areaRngLbl = ["all", "tall", "small"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, score = (evaluation.eval[key][:, :, 0, :, -1] for key in ("precision", "scores"))
+    heights = tuple(t["area"] for t in truths if not t["iscrowd"])
+    return Measured(precision, score, heights)
+
+
+def average_precision(samples: Sequence[Sample], found: Sequence[Array], label: int) -> Precision:
+    """Average the precision of the found rows (x1, y1, x2, y2, class, score) over recall."""
+    got = measured(samples, found, label)
     return Precision(
-        ap50=_mean(table[0, :, 0]),
-        ap50_tall=_mean(table[0, :, 1]),
-        ap=_mean(table[:, :, 0]),
-        boxes=len(real),
-        tall_boxes=sum(t["area"] > TALL for t in real),
+        ap50=_mean(got.precision[0, :, 0]),
+        ap50_tall=_mean(got.precision[0, :, 1]),
+        ap50_small=_mean(got.precision[0, :, 2]),
+        ap=_mean(got.precision[:, :, 0]),
+        boxes=len(got.heights),
+        tall_boxes=sum(height > TALL for height in got.heights),
     )
 
 
@@ -100,7 +113,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def run_over(samples: Sequence[Sample], detector: Detector) -> tuple[list[Array], float]:
-    """Detect on every sample; return the rows and the mean time of a picture in ms."""
+    """Detect on every sample; return the rows, suppressed, and the mean time of a picture in ms."""
     found, spent = [], 0.0
     for sample in samples:
         start = time.perf_counter()
@@ -110,27 +123,20 @@ def run_over(samples: Sequence[Sample], detector: Detector) -> tuple[list[Array]
     return found, 1000 * spent / max(1, len(samples))
 
 
-def false_alarms(samples: Sequence[Sample], found: Sequence[Array], confidence: float) -> float:
-    """Count detections per 100 pictures in which nobody drew a person."""
-    empty = [
-        int((rows[:, 5] >= confidence).sum())
-        for sample, rows in zip(samples, found, strict=True)
-        if not (sample.boxes[:, 4] == 0).any()
-    ]
-    return 100 * sum(empty) / max(1, len(empty))
+def f1(samples: Sequence[Sample], found: Sequence[Array], label: int, confidence: float) -> float:
+    """Return the harmonic mean of recall and precision at an overlap of a half."""
+    hits, wrong, missed = count_matches(samples, found, label, confidence)
+    return 2 * hits / max(1, 2 * hits + wrong + missed)
 
 
 def best_threshold(samples: Sequence[Sample], found: Sequence[Array], label: int) -> float:
     """Find the confidence with the best F1 at an overlap of a half, in steps of 0.05."""
-    scores = {}
-    for confidence in np.arange(0.05, 0.95, 0.05):
-        hits, wrong, missed = count_matches(samples, found, label, float(confidence))
-        scores[round(float(confidence), 2)] = 2 * hits / max(1, 2 * hits + wrong + missed)
-    return max(scores, key=lambda c: scores[c])
+    steps = [round(0.05 * step, 2) for step in range(1, 19)]
+    return max(steps, key=lambda confidence: f1(samples, found, label, confidence))
 
 
 def count_matches(
-    samples: Sequence[Sample], found: Sequence[Array], label: int, confidence: float
+    samples: Sequence[Sample], found: Sequence[Array], label: int, confidence: float = 0.0
 ) -> tuple[int, int, int]:
     """Count hits, false detections and missed boxes; crowds count neither way."""
     hits = wrong = missed = 0
@@ -148,19 +154,3 @@ def count_matches(
                 wrong += 1
         missed += int((~taken & (boxes[:, 5] > 0)).sum())
     return hits, wrong, missed
-
-
-def speed(path: Path, threads: int = 2, rounds: int = 200) -> float:
-    """Measure pictures a second, one at a time, through OpenVINO at its default precision."""
-    openvino = import_openvino()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
-    request = compiled.create_infer_request()
-    shape = [d.get_length() if d.is_static else 1 for d in compiled.input(0).partial_shape]
-    image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        request.infer([image])
-        times.append(time.perf_counter() - start)
-    return float(1 / np.median(times[rounds // 10 :]))
