@@ -1,0 +1,1 @@
+"""The pictures of docs/model.md: curves, and where the model fails."""
