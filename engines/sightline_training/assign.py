@@ -74,20 +74,20 @@ def assign(
     doubt = miss.sum(1)[None] - miss.T[wanted] - score.log().T[wanted]
     cost = doubt - IOU_WEIGHT * (overlap + 1e-8).log()
     cost += OUTSIDE * ~(inside & near)[:, candidates]
-    chosen = _cheapest(cost, overlap)
+    chosen = cheapest(cost, overlap)
     box, column = chosen.nonzero(as_tuple=True)
     anchor = candidates[column]
     ignored[anchor] = False
     return Assignment(anchor, box, overlap[box, column], ignored)
 
 
-def _cheapest(cost: Tensor, overlap: Tensor) -> Tensor:
+def cheapest(cost: Tensor, overlap: Tensor) -> Tensor:
     """Give each box as many anchors as its best overlaps add up to; an anchor serves one box."""
     count = overlap.topk(min(MOST, overlap.shape[1]), 1).values.sum(1).int().clamp(min=1)
     rank = cost.argsort(1).argsort(1)
     chosen = rank < count[:, None]
     torn = chosen.sum(0) > 1
-    winner = cost.argmin(0)
+    winner = cost.masked_fill(~chosen, torch.inf).argmin(0)  # of those that chose it
     only = torch.arange(len(cost), device=cost.device)[:, None] == winner[None]
     return torch.where(torn[None], chosen & only, chosen)
 

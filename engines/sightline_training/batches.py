@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from torch import Tensor
 from sightline_training.augment import degrade, mosaic, place, relight
 from sightline_training.boxes import Array
 from sightline_training.samples import Picture, Sample
+
+AHEAD = 2  # batches made before they are needed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,27 +87,12 @@ def make_batch(material: Material, step: int, stage: Stage) -> Batch:
 
 
 def stream(material: Material, steps: range, stage_at: Callable[[int], Stage]) -> Iterator[Batch]:
-    """Yield the batches of these steps; a thread keeps two of them ready."""
-    ready: queue.Queue[Batch] = queue.Queue(2)
-    stop = threading.Event()
-
-    def fill() -> None:
+    """Yield the batches of these steps; a thread keeps some of them ready."""
+    with ThreadPoolExecutor(1) as worker:
+        waiting: deque[Future[Batch]] = deque()
         for step in steps:
-            batch = make_batch(material, step, stage_at(step))
-            while not stop.is_set():
-                try:
-                    ready.put(batch, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            if stop.is_set():
-                return
-
-    worker = threading.Thread(target=fill, daemon=True)
-    worker.start()
-    try:
-        for _ in steps:
-            yield ready.get()
-    finally:
-        stop.set()
-        worker.join()
+            waiting.append(worker.submit(make_batch, material, step, stage_at(step)))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

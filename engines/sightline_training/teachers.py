@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from sightline_training.samples import Picture, held_out, read_picture, truths
 PERSON_SURE, PERSON_UNSURE = 0.35, 0.15
 FACE_SURE, FACE_UNSURE = 0.75, 0.40
 ON_PERSON = 0.7  # of a face's area
+MADE_BY = "made by"
 
 
 def teach(bgr: Picture, teacher: Detector, sure: float, unsure: float) -> Array:
@@ -34,7 +37,7 @@ def covered(rows: Array, others: Array) -> Array:
 
 
 def label_sets(data: Path, person: Path, face: Path, output: Path) -> None:
-    """Write {set: {file: boxes}} for the training side of both sets.
+    """Write {set: {file: boxes}} for the training side of both sets, whole or not at all.
 
     Faces that RFB sees in `faces` and nobody drew become regions where nothing is learnt. In
     `coco` it also sees faces in clocks and cups: only those on a drawn person count.
@@ -57,7 +60,22 @@ def label_sets(data: Path, person: Path, face: Path, output: Path) -> None:
                 found = found[covered(found, drawn[drawn[:, 4] == 0]) >= ON_PERSON]
             files[file] = np.round(found.astype(float), 3).tolist()
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result), "utf-8")
+    temporary = output.with_suffix(".tmp")
+    temporary.write_text(json.dumps({MADE_BY: rules(person, face)} | result), "utf-8")
+    os.replace(temporary, output)
+
+
+def rules(person: Path, face: Path) -> str:
+    """Say who teaches, and by which rules: labels made by others are no longer good."""
+    teachers = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (person, face)]
+    return f"{teachers} {PERSON_SURE, PERSON_UNSURE, FACE_SURE, FACE_UNSURE, ON_PERSON}"
+
+
+def are_current(path: Path, person: Path, face: Path) -> bool:
+    """Say whether a file holds labels that these teachers made by today's rules."""
+    if not path.exists():
+        return False
+    return bool(json.loads(path.read_text("utf-8")).get(MADE_BY) == rules(person, face))
 
 
 def read_labels(path: Path, name: str) -> dict[str, Array]:

@@ -2,84 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sightline_training.batches import Batch, Material, Stage, stream
+from sightline_training.batches import Batch, Material, stream
 from sightline_training.export import export
 from sightline_training.loss import detection_loss
 from sightline_training.network import Detector
 from sightline_training.optimiser import RelativeAdam
+from sightline_training.plan import Plan
 
 CHECKPOINT = "checkpoint.pt"
 EXPORTED = "latest.onnx"
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """A part of the training along one cosine of the rate, which then restarts.
-
-    Source: Loshchilov and Hutter, SGDR, 2017.
-    """
-
-    steps: int
-    rate: float  # a share of each channel's size
-    small_share: float  # the first part, at small sizes, where a step costs a third
-    coco_share: float
-
-
-CYCLES = (Cycle(4500, 2e-3, 0.6, 0.3), Cycle(3600, 1e-3, 0.0, 0.4))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long and how fast to learn."""
-
-    cycles: tuple[Cycle, ...] = CYCLES
-    warm_up: int = 300  # steps of each cycle
-    small_sizes: tuple[int, ...] = (224, 256, 288, 320)
-    sizes: tuple[int, ...] = (352, 384, 416, 448)
-    calm_share: float = 0.15  # the last part of each cycle, without mosaics
-    memory: float = 0.9995  # of the averaged weights
-    export_size: int = 416
-    half: bool = False  # convolve in bfloat16; losses and weights stay float32
-    keep_every_s: float = 120.0
-    export_every_s: float = 600.0
-
-    @property
-    def steps(self) -> int:
-        """Steps of all cycles."""
-        return sum(cycle.steps for cycle in self.cycles)
-
-    def rate_at(self, step: int) -> float:
-        """Rise linearly, then fall along a cosine to a fiftieth, in every cycle."""
-        cycle, step = self._within(step)
-        if step < self.warm_up:
-            return cycle.rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, cycle.steps - self.warm_up)
-        return cycle.rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
-
-    def stage_at(self, step: int) -> Stage:
-        """Say what a step's pictures are."""
-        cycle, step = self._within(step)
-        small = step < int(cycle.steps * cycle.small_share)
-        calm = step >= int(cycle.steps * (1 - self.calm_share))
-        return Stage(self.small_sizes if small else self.sizes, not calm, cycle.coco_share)
-
-    def _within(self, step: int) -> tuple[Cycle, int]:
-        """Find a step's cycle and its number in there."""
-        for cycle in self.cycles[:-1]:
-            if step < cycle.steps:
-                return cycle, step
-            step -= cycle.steps
-        return self.cycles[-1], step
 
 
 def halves(device: str) -> bool:
@@ -90,10 +29,16 @@ def halves(device: str) -> bool:
 
 
 class Trainer:
-    """The network, its averaged copy and the optimiser, advanced a batch at a time."""
+    """The network, its averaged copy and the optimiser, advanced a batch at a time.
 
-    def __init__(self, network: Detector, plan: Plan, device: str = "cpu") -> None:
+    `material` says what it learns from; a checkpoint goes on with the same plan and material alone.
+    """
+
+    def __init__(
+        self, network: Detector, plan: Plan, device: str = "cpu", material: str = ""
+    ) -> None:
         self.plan, self.device = plan, torch.device(device)
+        self.made_by = f"{plan}, {material}"
         self.step = 0
         network.to(self.device)
         # mypy's stubs know this way of setting the layout, not Module.to(memory_format=...).
@@ -115,26 +60,25 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step(self.plan.rate_at(self.step))
         self.step += 1
-        self._remember()
+        self.remember()
         return losses.detach().cpu()
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         """Move the averaged weights a little towards the current ones."""
-        share = min(self.plan.memory, self.step / (self.step + 200))
+        share = min(self.plan.memory, self.step / (self.step + 9))  # soon, not at once
         for name, value in self.network.state_dict().items():
             self.average[name].lerp_(value, 1 - share)
 
     def averaged(self) -> Detector:
         """Copy the averaged weights into a network of their own."""
-        network = Detector()
-        network.load_state_dict(self.average)
-        return network.eval()
+        return _network_of(self.average)
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on, never half of it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         state = {
+            "made_by": self.made_by,
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average,
@@ -144,12 +88,32 @@ class Trainer:
         os.replace(temporary, path)
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote.
+
+        Raises:
+            ValueError: it was made under another plan, or from other material.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
+        if state.get("made_by") != self.made_by:
+            raise ValueError(
+                f"{path} was made under another plan: {state.get('made_by', 'an older one')}; this "
+                f"is {self.made_by}. Name another folder with --output, or delete that file."
+            )
         self.step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.restore(**state["optimiser"])
+
+
+def averaged_of(path: Path) -> Detector:
+    """Read a checkpoint's averaged weights alone."""
+    return _network_of(torch.load(path, map_location="cpu", weights_only=True)["average"])
+
+
+def _network_of(weights: dict[str, Tensor]) -> Detector:
+    network = Detector()
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 class Progress:

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from torch import Tensor  # noqa: E402
 
-from sightline_training.assign import assign, pair_iou  # noqa: E402
+from sightline_training.assign import assign, cheapest, pair_iou  # noqa: E402
 from sightline_training.boxes import grid  # noqa: E402
 from sightline_training.loss import corners, detection_loss, generalised_iou  # noqa: E402
 
@@ -63,3 +63,11 @@ def test_loss_of_an_empty_picture_is_objectness_alone() -> None:
     box, objectness, kind = detection_loss(raw, [torch.zeros(0, 6)], SIZE)
     assert float(box.detach()) == float(kind.detach()) == 0
     assert float(objectness.detach()) > 0
+
+
+def test_an_anchor_that_two_boxes_chose_goes_to_the_cheaper_of_them() -> None:
+    cost = torch.tensor([[1.0, 9, 9], [2, 9, 9], [0.5, 0.1, 9]])
+    overlap = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    chosen = cheapest(cost, overlap)  # the third box, cheapest there, chose another
+    assert chosen[:, 0].tolist() == [True, False, False]
+    assert chosen[2].tolist() == [False, True, False]

@@ -11,7 +11,14 @@ import pytest
 from sightline_training.boxes import Array
 from sightline_training.detectors import rfb, yolox
 from sightline_training.samples import Picture, held_out, read_picture, truths
-from sightline_training.teachers import ON_PERSON, covered, label_sets, read_labels, teach
+from sightline_training.teachers import (
+    ON_PERSON,
+    are_current,
+    covered,
+    label_sets,
+    read_labels,
+    teach,
+)
 
 
 def test_sure_and_unsure_finds() -> None:
@@ -41,6 +48,9 @@ def test_a_face_counts_only_on_a_drawn_person(shared_data: Path, tmp_path: Path)
     weights = shared_data / "weights"
     path = tmp_path / "labels.json"
     label_sets(data, weights / "yolox_nano.onnx", weights / "version-RFB-320.onnx", path)
+    assert are_current(path, weights / "yolox_nano.onnx", weights / "version-RFB-320.onnx")
+    assert not are_current(path, weights / "yolox_nano.onnx", weights / "yolox_nano.onnx")
+    assert not are_current(tmp_path / "none", weights / "a.onnx", weights / "b.onnx")
     drawn = truths(data, "coco")
     faces = read_labels(path, "coco")
     assert sum(map(len, faces.values())) > 0

@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from sightline_training.batches import Material, Recipe, Stage, make_batch, stream  # noqa: E402
 from sightline_training.network import Detector  # noqa: E402
-from sightline_training.train import CHECKPOINT, EXPORTED, Cycle, Plan, Trainer, run  # noqa: E402
+from sightline_training.plan import Cycle, Plan  # noqa: E402
+from sightline_training.train import CHECKPOINT, EXPORTED, Trainer, averaged_of, run  # noqa: E402
 from tests.training.rendered import FACE, PERSON, rendered  # noqa: E402
 
 RECIPE = Recipe(batch=4)
@@ -91,8 +92,47 @@ def test_sizes_grow_mosaics_end_and_shares_change_from_cycle_to_cycle() -> None:
 def test_bfloat16_learns_much_the_same(material: Material) -> None:
     batch = make_batch(material, 0, replace(STAGE, mosaics=False))
     exact, half = trainer(PLAN), trainer(replace(PLAN, half=True))
-    torch.testing.assert_close(half.learn(batch), exact.learn(batch), rtol=0.03, atol=0.03)
+    for _ in range(2):
+        exact.learn(batch)
+        half.learn(batch)
+    torch.testing.assert_close(half.learn(batch), exact.learn(batch), rtol=0.05, atol=0.05)
     assert all(value.dtype == torch.float32 for value in half.average.values())
+
+
+def test_the_average_is_of_many_steps_soon_and_of_a_thousand_at_last(material: Material) -> None:
+    learner = trainer(PLAN)
+    name = next(iter(learner.average))
+    with torch.no_grad():
+        learner.average[name].zero_()
+        learner.network.state_dict()[name].fill_(1.0)
+        for step, share in ((1, 0.9), (91, 0.09), (10**6, 0.001)):
+            learner.average[name].zero_()
+            learner.step = step
+            learner.remember()
+            assert float(learner.average[name].mean()) == pytest.approx(share, rel=1e-3)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    trainer(PLAN).save(path)
+    trainer(replace(PLAN, half=True, keep_every_s=1.0)).restore(path)
+    with pytest.raises(ValueError, match=r"another plan.*--output"):
+        trainer(replace(PLAN, warm_up=2)).restore(path)
+    with pytest.raises(ValueError, match="another plan"):
+        Trainer(Detector(width=16), PLAN, material="other pictures").restore(path)
+    kept = averaged_of(path).state_dict()
+    assert all(torch.equal(kept[k], v) for k, v in trainer(PLAN).average.items())
+
+
+def test_a_batch_that_can_not_be_made_ends_the_training_with_its_error(material: Material) -> None:
+    nobody = replace(material, faces=[], coco=[])
+    with pytest.raises(ValueError, match="high <= 0"):
+        list(stream(nobody, range(5), PLAN.stage_at))
+
+
+@pytest.mark.parametrize("steps", [range(0), range(1), range(3, 9)])
+def test_every_step_has_its_batch_in_order(steps: range, material: Material) -> None:
+    assert [b.step for b in stream(material, steps, lambda _: Stage((32,), False))] == list(steps)
 
 
 @pytest.mark.gpu
@@ -101,7 +141,9 @@ def test_a_gpu_learns_what_the_processor_learns(material: Material, tmp_path: Pa
         pytest.skip("torch sees no GPU")
     batch = make_batch(material, 0, replace(STAGE, mosaics=False))
     here, there = trainer(PLAN), Trainer(trainer(PLAN).network, PLAN, "cuda")
-    torch.testing.assert_close(there.learn(batch), here.learn(batch), rtol=1e-2, atol=1e-2)
+    for _ in range(3):
+        a, b = there.learn(batch), here.learn(batch)
+    torch.testing.assert_close(a, b, rtol=2e-2, atol=2e-2)
     there.save(tmp_path / CHECKPOINT)
     back = trainer(PLAN)
     back.restore(tmp_path / CHECKPOINT)
