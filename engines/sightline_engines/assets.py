@@ -13,6 +13,12 @@ SHIPPED_NAME = "sightline-webcam"
 SHIPPED_FILES: Mapping[str, str] = MappingProxyType(
     {"fp32": SHIPPED_NAME, "int8": f"{SHIPPED_NAME}-int8"}
 )
+SHIPPED_PRECISIONS: Mapping[str, str] = MappingProxyType(
+    {name: precision for precision, name in SHIPPED_FILES.items()}
+)
+RESERVED = frozenset(SHIPPED_FILES.values()) - {SHIPPED_NAME}  # casefolded; of files, not models
+
+ASSETS = Path(__file__).parent / "assets"
 
 
 def shipped_model(precision: str = "fp32") -> Path:
@@ -21,7 +27,7 @@ def shipped_model(precision: str = "fp32") -> Path:
         raise ModelFileError(
             f"{SHIPPED_NAME} doesn't ship in {precision}, but in {' and '.join(SHIPPED_FILES)}."
         )
-    path = Path(__file__).parent / "assets" / f"{SHIPPED_FILES[precision]}.onnx"
+    path = shipped_path(precision)
     if not path.is_file():
         raise ModelFileError(
             f"This installation lacks its own model {path.name}. Install sightline-engines again, "
@@ -30,10 +36,6 @@ def shipped_model(precision: str = "fp32") -> Path:
     return path
 
 
-def shipped_named(name: str) -> Path | None:
-    """Return the shipped file of a name, None for any other name.
-
-    Raises ModelFileError where an install lacks it.
-    """
-    precision = next((one for one, known in SHIPPED_FILES.items() if known == name), None)
-    return shipped_model(precision) if precision else None
+def shipped_path(precision: str) -> Path:
+    """Return where a precision's file lies, whether or not it does."""
+    return ASSETS / f"{SHIPPED_FILES.get(precision, f'{SHIPPED_NAME}-{precision}')}.onnx"

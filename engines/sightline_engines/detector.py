@@ -7,7 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_named
+from sightline_engines.assets import (
+    SHIPPED_FILES,
+    SHIPPED_NAME,
+    SHIPPED_PRECISIONS,
+    shipped_model,
+)
 from sightline_engines.errors import ModelFileError, PictureError
 from sightline_engines.load import EngineName, load_engine
 from sightline_engines.picture import PictureLimits, decode_picture
@@ -86,8 +91,9 @@ class Detector:
 
 def _file(model: str | Path) -> Path:
     """Return the file that a name or path stands for; raises ModelFileError for a wrong name."""
-    shipped = shipped_named(model) if isinstance(model, str) else None
-    path = shipped or Path(model)
+    if isinstance(model, str) and model in SHIPPED_PRECISIONS:
+        return shipped_model(SHIPPED_PRECISIONS[model])
+    path = Path(model)
     if not path.suffix and path.parent == Path() and not _is_file(path):
         raise ModelFileError(
             f"There is neither a file {path.name[:80]!r} here nor a model of that name; "

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from sightline_backend.datasets import find_dataset
 from sightline_backend.errors import UnknownError
 from sightline_backend.jobs.devices import device_of
 from sightline_backend.jobs.records import JobRecords
 from sightline_backend.jobs.requests import BenchmarkRequest, ConvertRequest, ValidateRequest
 from sightline_backend.jobs.work import benchmark, validate
+from sightline_backend.jobs.work.calibrated import calibration_notes
 from sightline_backend.jobs.work.context import JobWork, WorkSettings
 from sightline_backend.jobs.work.wanted import Wanted, wanted
 from sightline_backend.store.store import Store, open_store
@@ -165,6 +167,17 @@ def test_an_int8_cell_says_that_it_was_calibrated_on_what_it_is_measured_on(
     assert validated["notes"] == found
     [*_, kept] = work.store.measurements.of(made)
     assert [note for note in kept.figures["notes"] if "optimistic" in note] == found
+
+
+def test_of_int8_that_ships_it_is_known_what_it_was_calibrated_on(work: JobWork) -> None:
+    (version,) = work.store.models.model("sightline-webcam").versions
+    pictures = find_dataset(work.store, work.settings.data_dir, "dir:street")
+    said = [
+        calibration_notes(artefact, work.store, "dir:street", pictures, pictures)
+        for artefact in version.artefacts
+    ]
+    assert said[0] == ()
+    assert ["the model was trained on" in note for note in said[1]] == [True]
 
 
 @pytest.mark.parametrize("dataset", ["gone", "dir:gone"])

@@ -206,6 +206,14 @@ async def test_the_same_file_on_two_engines_is_validated_on_each(runs: Scripted)
     assert len((outcome.result or {})["cells"]) == 2
 
 
+async def test_int8_of_ones_own_is_not_made_again(runs: Scripted) -> None:
+    own = runs.converted(ConvertRequest(model=MODEL, format="onnx", precision="int8"))
+    outcome = await run(runs, asked(["fp32", "int8"], dataset="set"))
+    assert not [step for step in runs.did if step.startswith("convert")]
+    cells = (outcome.result or {})["cells"]
+    assert cells[1]["artefact_id"] == own["artefact_id"]
+
+
 @pytest.mark.parametrize("trouble", ["convert int8", "begin convert int8", "validate int8"])
 async def test_a_failed_step_ends_its_own_branch_alone(runs: Scripted, trouble: str) -> None:
     runs.trouble = {trouble}

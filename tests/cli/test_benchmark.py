@@ -6,17 +6,19 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sightline_backend.cli import measuring
 from sightline_backend.cli.benchmark_table import cells_table
-from sightline_backend.errors import ReportedError
+from sightline_backend.errors import ReportedError, UnknownError
 from sightline_backend.jobs.job import Job
 from sightline_backend.jobs.requests import BenchmarkRequest
 from sightline_backend.jobs.supervisor import JobSettings
-from sightline_backend.store.store import Store
+from sightline_backend.store.store import Store, open_store
 from sightline_engines.benchmark.cells import Cell, CellResult
 from tests.backend.datasets.calls import write
 from tests.engines.tiny import constant_model, random_raw
@@ -89,6 +91,7 @@ def test_ctrl_c_keeps_what_there_is(model: Path, tmp_path: Path) -> None:
         (("--input-size", "big"), "640x384"),
         (("--batch", "0"), "greater than or equal to 1"),
         (("--data", "gone"), "gone"),
+        (("--artefact", "2"), "is a file; --artefact"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_a_sentence(
@@ -115,6 +118,30 @@ def test_somebody_who_waits_for_figures_gets_them_at_normal_priority(
     with pytest.raises(ReportedError):
         measuring.measured(measuring.Asked(str(model), None, *words, "cpu", 1, None))
     assert [settings.give_way for settings in told] == [False]
+
+
+def test_one_artefact_is_measured_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_MODELS_DIR", str(tmp_path / "models"))
+    with closing(open_store(tmp_path / "models")) as store:
+        (version,) = store.models.model("sightline-webcam").versions
+    told: list[BenchmarkRequest] = []
+
+    async def followed(_store: Store, request: BenchmarkRequest, _settings: JobSettings) -> Job:
+        told.append(request)
+        raise ReportedError("enough", "That is enough.")
+
+    monkeypatch.setattr(measuring, "_followed", followed)
+    words = (("openvino",), ("fp32",), ("1",), (), ("1",))
+    asked = measuring.Asked("sightline-webcam", None, *words, "cpu", 1, None)
+    for number in (None, version.artefacts[1].id):
+        with pytest.raises(ReportedError):
+            measuring.measured(replace(asked, artefact=number))
+    with pytest.raises(UnknownError, match="no artefact 99"):
+        measuring.measured(replace(asked, artefact=99))
+    named = version.artefacts[1].id
+    assert [(one.version, one.artefact_id) for one in told] == [(None, None), (1, named)]
 
 
 def test_the_table_shows_what_differs() -> None:

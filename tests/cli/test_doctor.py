@@ -15,7 +15,8 @@ import pytest
 from sightline_backend.cli.checks import backend, camera, gpu, ice, model, python, stun
 from sightline_backend.cli.checks.check import State
 from sightline_backend.store.models import ModelStore
-from sightline_engines.assets import shipped_model
+from sightline_engines import assets
+from sightline_engines.assets import SHIPPED_PRECISIONS, shipped_model
 from sightline_engines.benchmark.cells import CellResult, Spread
 from sightline_engines.benchmark.run import Trial
 from sightline_engines.convert.options import Converted, ConvertOptions, Parity
@@ -235,6 +236,17 @@ def test_a_damaged_model_of_the_folder_is_named(tmp_path: Path) -> None:
     (check,) = model.check_added(ModelStore(tmp_path))
     assert check.state is State.WARN
     assert check.mend == "sightline models remove mine"
+
+
+def test_what_an_install_lacks_is_named_and_not_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
+    checks = model.check_added(ModelStore(tmp_path / "models"))
+    assert [check.name for check in checks] == [f"model {name}" for name in SHIPPED_PRECISIONS]
+    for check in checks:
+        assert "Install sightline-engines again" in check.found
+        assert "remove" not in check.mend
 
 
 @contextmanager

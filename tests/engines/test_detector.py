@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sightline_engines
+from sightline_engines import assets
 from sightline_engines.assets import shipped_model
 from sightline_engines.detector import Detector
 from sightline_engines.errors import EngineError, ModelFileError, PictureError
@@ -83,6 +84,15 @@ def test_a_name_that_does_not_exist_lists_those_that_ship(name: str) -> None:
 def test_a_precision_that_does_not_ship_is_refused() -> None:
     with pytest.raises(ModelFileError, match="in fp32 and int8"):
         shipped_model("fp16")
+
+
+@pytest.mark.parametrize("name", ["sightline-webcam", "sightline-webcam-int8"])
+def test_an_install_that_lacks_what_ships_says_so(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
+    with pytest.raises(ModelFileError, match=rf"lacks its own model {name}\.onnx"):
+        Detector.load(name)
 
 
 def test_a_file_without_a_suffix_is_no_wrong_name(

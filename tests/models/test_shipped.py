@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,14 +19,15 @@ from sightline_backend.errors import (
     UnknownModelError,
 )
 from sightline_backend.serving.history import stands
-from sightline_backend.store import lookup
 from sightline_backend.store.files import digest
 from sightline_backend.store.records import Artefact
 from sightline_backend.store.store import Store, open_store
 from sightline_backend.store.tables import ArtefactRow, ModelRow
 from sightline_backend.triton.artefacts import artefact_of
+from sightline_engines import assets
 from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model
 from sightline_engines.errors import ModelFileError
+from sightline_engines.sidecar import sidecar_path
 from sightline_engines.types import Format
 from tests.models.stored import pair
 from tests.models.test_store_races import together
@@ -146,9 +148,12 @@ def test_an_unknown_name_is_answered_with_both(lite: Store, name: str) -> None:
         lite.models.find(name)
 
 
-def test_where_a_whole_model_is_meant_the_name_of_the_file_is_explained(lite: Store) -> None:
-    with pytest.raises(UnknownModelError, match=f"is a file of {SHIPPED_NAME}, .*precision"):
-        lite.models.model(INT8_NAME)
+@pytest.mark.parametrize("name", [INT8_NAME, INT8_NAME.upper()])
+def test_where_a_whole_model_is_meant_the_name_of_the_file_is_explained(
+    lite: Store, name: str
+) -> None:
+    with pytest.raises(UnknownModelError, match=f"is a file of {SHIPPED_NAME}, .* number"):
+        lite.models.model(name)
 
 
 def test_nothing_new_gets_the_name_of_a_file_that_ships(lite: Store, my_model: Path) -> None:
@@ -163,6 +168,11 @@ def test_nothing_new_gets_the_name_of_a_file_that_ships(lite: Store, my_model: P
             lite.models.rename("mine", name)
     assert lite.models.scan().added == ()
     assert [spec.name for spec in lite.models.list()] == [SHIPPED_NAME, "mine"]
+    (refused,) = lite.models.broken()
+    assert refused.name == INT8_NAME
+    assert f"sightline models add {left} --name" in refused.problem
+    lite.models.remove(INT8_NAME)
+    assert lite.models.broken() == []
 
 
 def test_a_model_that_somebody_called_so_before_keeps_its_name(lite: Store, my_model: Path) -> None:
@@ -266,19 +276,107 @@ def test_those_who_start_at_once_take_over_once(
     assert numbers == ([1, 2] if sha256 else [1])
 
 
-def test_an_install_without_int8_serves_fp32(lite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert precisions(lite) == BOTH
-    lite.promotions.add(SHIPPED_NAME, shipped(lite)[1].id)
+def poorer(folder: Path, content: bytes | None) -> Path:
+    """Return what the package's folder is where INT8 lacks or is another file."""
+    folder.mkdir()
+    for path in (shipped_model(), sidecar_path(shipped_model())):
+        shutil.copy(path, folder / path.name)
+    if content is not None:
+        (folder / shipped_model("int8").name).write_bytes(content)
+    return folder
 
-    def lacking(precision: str = "fp32") -> Path:
-        if precision == "int8":
-            raise ModelFileError("This installation lacks its own model.")
-        return shipped_model(precision)
 
-    monkeypatch.setattr(lookup, "shipped_model", lacking)
-    with closing(open_store(lite.folder)) as poorer:
-        assert precisions(poorer) == ["fp32"]
-        assert poorer.models.find(SHIPPED_NAME).precision == "fp32"
+@pytest.mark.parametrize("content", [None, b"no ONNX"])
+def test_while_int8_lacks_fp32_serves_and_nothing_is_forgotten(
+    store: Store,
+    restarted: Callable[[], Store],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    content: bytes | None,
+) -> None:
+    fp32, int8 = shipped(store)
+    store.measurements.add(int8.id, "openvino", {"p50": 1.5})
+    store.promotions.add(SHIPPED_NAME, int8.id, engine="openvino")
+    with monkeypatch.context() as patched:
+        patched.setattr(assets, "ASSETS", poorer(store.folder.parent / "assets", content))
+        store = restarted()
+        assert precisions(store) == BOTH
+        assert store.models.artefact(int8.id).path.name == int8.path.name
+        (served,) = store.models.list()
+        assert (served.precision, served.version, served.engine) == ("fp32", "1", "")
+        (broken,) = store.models.broken()
+        assert broken.name == INT8_NAME
+        assert int8.path.name in broken.problem
+        assert [record.getMessage() for record in caplog.records] == [broken.problem]
+        with pytest.raises(ModelFileError, match="can't be used"):
+            store.models.find(INT8_NAME)
+        with pytest.raises(ModelFileError, match=f"there are {SHIPPED_NAME}\\."):
+            store.models.find("no-such")
+    store = restarted()
+    assert shipped(store) == [fp32, int8]
+    assert store.models.find(SHIPPED_NAME).path == int8.path
+    assert len(store.measurements.of(int8.id)) == 1
+    assert store.models.broken() == []
+
+
+def test_an_install_without_int8_from_the_start_has_fp32_alone(
+    lite: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(assets, "ASSETS", poorer(lite.folder.parent / "assets", None))
+        assert precisions(lite) == ["fp32"]
+    with closing(open_store(lite.folder)) as whole:
+        assert precisions(whole) == BOTH
+
+
+def test_other_weights_without_int8_end_both_old_files(
+    lite: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, artefact in enumerate(shipped(lite)):
+        with lite.database.session() as session:
+            row = session.get(ArtefactRow, artefact.id)
+            assert row is not None
+            row.sha256 = str(number) * 64
+    monkeypatch.setattr(assets, "ASSETS", poorer(lite.folder.parent / "assets", None))
+    with closing(open_store(lite.folder)) as updated:
+        (version,) = updated.models.model(SHIPPED_NAME).versions
+        assert (version.number, precisions(updated)) == (2, ["fp32"])
+
+
+@pytest.mark.parametrize("precision", BOTH)
+@pytest.mark.parametrize("last", ["shipped", "made"])
+def test_an_update_brings_no_older_promotion_back(
+    store: Store,
+    restarted: Callable[[], Store],
+    caplog: pytest.LogCaptureFixture,
+    precision: str,
+    last: str,
+) -> None:
+    old = shipped(store)[BOTH.index(precision)]
+    source = shipped(store)[0]
+    assert source.spec is not None
+    made = store.models.add_artefact(
+        source, pair(store.folder.parent / "job", source.spec), made_from_id=None, origin="job 7"
+    )
+    ids = [made.id, old.id] if last == "shipped" else [old.id, made.id]
+    for artefact_id in ids:
+        store.promotions.add(SHIPPED_NAME, artefact_id, engine="openvino")
+    with store.database.session() as session:
+        row = session.get(ArtefactRow, old.id)
+        assert row is not None
+        row.sha256 = "0" * 64
+    store = restarted()
+    model = store.models.model(SHIPPED_NAME)
+    assert model.active is not None
+    (older,) = store.promotions.history(SHIPPED_NAME)
+    assert older.artefact_id == made.id
+    if last == "made":
+        assert (model.active.id, older.rolled_back_at, caplog.records) == (made.id, None, [])
+        return
+    assert older.rolled_back_at is not None
+    assert (model.active.origin, model.active.precision) == ("shipped", "fp32")
+    assert [one.artefact for one in stands(store, model)] == [model.active]
+    assert "until another is promoted" in caplog.text
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ SHADOW_S = 2.0
 async def converted(port: int) -> int:
     """Have one job fail and one done; return the artefact that came of it."""
     async with calls(port) as http:
-        # INT8 without pictures to calibrate on is found out when the job looks for them
-        fails = {"model": MODEL, "format": "onnx", "precision": "int8"}
+        # that its input has a fixed size is found out when the job reads the file
+        fails = {"model": MODEL, "format": "onnx", "input_size_wh": [320, 320]}
         failing = await _start(http, fails)
         made = await _start(http, {"model": MODEL, "format": "openvino"})
         assert (await _ended(http, failing))["state"] == "failed"

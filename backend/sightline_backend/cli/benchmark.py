@@ -33,6 +33,10 @@ def benchmark(  # noqa: PLR0913, PLR0917  each is an option of the command
     most_pictures: Annotated[
         int | None, typer.Option(min=1, help="Pictures for accuracy; all if not given.")
     ] = None,
+    artefact: Annotated[
+        int | None,
+        typer.Option(min=1, help="This one alone, in its own precision: `sightline models show`."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write: .json, .csv or .xlsx.")
     ] = None,
@@ -65,6 +69,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  each is an option of the command
         device=device,
         seconds=seconds,
         most_pictures=most_pictures,
+        artefact=artefact,
     )
     with plain_errors():
         done = measured(asked)

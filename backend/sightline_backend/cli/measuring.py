@@ -41,6 +41,7 @@ class Asked:
     device: str | None
     seconds: float
     most_pictures: int | None
+    artefact: int | None = None  # its number in this machine's store
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ def measured(asked: Asked) -> Measured:
         store, url = open_store(settings.models_dir, settings.database_url), settings.database_url
         model, data_dir, dataset = asked.model, settings.data_dir, asked.data
         if Path(model).suffix and Path(model).is_file():
+            if asked.artefact is not None:
+                fail(f"{model} is a file; --artefact goes with the name of a stored model.")
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sightline-"))
             store, url = open_store(Path(folder)), None
             model = store.models.add(Path(model), name_from(Path(model).stem)).name
@@ -76,7 +79,7 @@ def measured(asked: Asked) -> Measured:
             max_model_bytes=settings.max_model_bytes,
             threads=settings.threads,
         )
-        request = _request(asked, model, dataset)
+        request = _request(asked, model, dataset, store)
         # At normal priority: somebody waits for the figures, and no live traffic is served here.
         job = asyncio.run(_followed(store, request, JobSettings(url, work, give_way=False)))
         run = run_of(job)
@@ -86,9 +89,12 @@ def measured(asked: Asked) -> Measured:
     return Measured(run, job.state == "failed", _problem(job, run))
 
 
-def _request(asked: Asked, model: str, dataset: str | None) -> BenchmarkRequest:
+def _request(asked: Asked, model: str, dataset: str | None, store: Store) -> BenchmarkRequest:
+    one = None if asked.artefact is None else store.models.artefact(asked.artefact)
     values: dict[str, Any] = {
         "model": model,
+        "version": one.version if one else None,
+        "artefact_id": one.id if one else None,
         "engines": asked.engines,
         "precisions": asked.precisions,
         "batches": asked.batches,

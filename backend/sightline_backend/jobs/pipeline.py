@@ -20,7 +20,7 @@ from sightline_backend.jobs.requests import (
 )
 from sightline_backend.jobs.running import RunningJob
 from sightline_backend.jobs.title import title_of
-from sightline_backend.jobs.work.wanted import calibrated_elsewhere, found, source_of, wanted
+from sightline_backend.jobs.work.wanted import found, source_of, wanted
 from sightline_backend.store.records import Version
 from sightline_backend.store.store import Store
 from sightline_engines.benchmark.cells import CellResult
@@ -142,9 +142,7 @@ class Pipeline:
         version: Version = await self._runs.ask(self._version)
         source = source_of(version)
         size = source.spec.input_size_wh if source is not None and source.spec else (0, 0)
-        there = found(version, want, size)
-        if there is not None and calibrated_elsewhere(there, asked.dataset):
-            there = None
+        there = found(version, want, size, asked.dataset)
         if there is not None and self._earlier_of("convert", request) is None:
             self._skip("convert", title_of(request), f"There is one already: artefact {there.id}.")
             return replace(one, artefact_id=there.id)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sightline_backend.store.records import Artefact, Model, Promotion
-from sightline_backend.store.rows import SHIPPED
+from sightline_backend.store.records import SHIPPED, Artefact, Model, Promotion
 from sightline_backend.store.store import Store
 from sightline_engines.types import Format
 

@@ -16,7 +16,7 @@ from sightline_backend.store.locks import unused
 from sightline_backend.store.rows import find_model
 from sightline_backend.store.tables import ArtefactRow, ModelRow
 from sightline_backend.store.texts import DESCRIPTION_LENGTH, checked
-from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME
+from sightline_engines.assets import RESERVED, SHIPPED_NAME
 from sightline_engines.types import Format
 
 
@@ -58,7 +58,7 @@ class Changes:
 
 def refuse_reserved(name: str) -> None:
     """Raise NameTakenError for what a file that ships is called beside its model."""
-    if name.casefold() in SHIPPED_FILES.values() and name.casefold() != SHIPPED_NAME:
+    if name.casefold() in RESERVED:
         raise NameTakenError(
             f"{name} is what a file of {SHIPPED_NAME} is called, which ships with Sightline. "
             "Give another name."

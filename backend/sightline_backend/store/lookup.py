@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import select
 
-from sightline_backend.errors import StoreError
+from sightline_backend.errors import NameTakenError, StoreError
 from sightline_backend.models.names import check_name
 from sightline_backend.store.adding import Adding, Words
 from sightline_backend.store.changes import refuse_reserved, taken
 from sightline_backend.store.database import Database
-from sightline_backend.store.records import BrokenModel
+from sightline_backend.store.records import SHIPPED, BrokenModel
 from sightline_backend.store.rows import Records, active_rows
 from sightline_backend.store.scan import Scan, old_layout
 from sightline_backend.store.seen import SeenFiles
 from sightline_backend.store.shipped import known_shipped, register_shipped, shipped_version
 from sightline_backend.store.tables import ArtefactRow, ModelRow, VersionRow
-from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model, shipped_named
+from sightline_engines.assets import (
+    RESERVED,
+    SHIPPED_FILES,
+    SHIPPED_NAME,
+    SHIPPED_PRECISIONS,
+    shipped_model,
+)
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import ModelSpec
 
-_SHIPPED = frozenset(SHIPPED_FILES.values())
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +55,7 @@ class SetUp:
                 if not known:
                     self.scan().store()
                 specs = self._shipped()
-                if specs and known != {spec.sha256 for spec in specs}:
+                if not {spec.sha256 for spec in specs} <= known:
                     register_shipped(self.database, specs)
             self._done = True
 
@@ -58,11 +64,13 @@ class SetUp:
         return Scan(self.database, self.records.files, self._add)
 
     def _shipped(self) -> Sequence[ModelSpec]:
-        """Return what the package holds, fp32 first; `Lookup` says what an install lacks."""
+        """Return what the package holds, fp32 first, nothing without that; say what it lacks."""
         specs: list[ModelSpec] = []
-        with suppress(ModelFileError):
+        try:
             for precision in SHIPPED_FILES:
                 specs.append(self.records.recognised.spec(shipped_model(precision)))
+        except ModelFileError as error:
+            log.warning("%s", error.message)
         return specs
 
     def _add(self, path: Path, name: str) -> None:
@@ -95,6 +103,11 @@ class Lookup:
             found.insert(0, self._shipped(SHIPPED_NAME))
         return found
 
+    def lacking(self) -> Sequence[BrokenModel]:
+        """Return the files beside the shipped model's own that can't be used, and why."""
+        found = [self._shipped(name) for name in sorted(RESERVED)]
+        return [one for one in found if isinstance(one, BrokenModel)]
+
     def one(self, name: str) -> ModelSpec | BrokenModel | None:
         """Return what serves under a name, None for an unknown one; raises StoreError.
 
@@ -103,13 +116,15 @@ class Lookup:
         number = 1
         try:
             found = next(iter(self._active(name)), None)
-            if found is None and name in _SHIPPED and self.database.exists:
+            if found is None and name in SHIPPED_PRECISIONS and self.database.exists:
                 number = shipped_version(self.database)
         except StoreError:
-            if name not in _SHIPPED:
+            if name not in SHIPPED_PRECISIONS:
                 raise
             found = None
-        return self._shipped(name, number) if found is None and name in _SHIPPED else found
+        if found is None and name in SHIPPED_PRECISIONS:
+            return self._shipped(name, number)
+        return found
 
     def left_over(self) -> Sequence[BrokenModel]:
         """Return the models of an older release that could not be taken over, and why."""
@@ -130,17 +145,19 @@ class Lookup:
     def _checked(
         self, row: tuple[ArtefactRow, VersionRow, ModelRow], engine: str
     ) -> ModelSpec | BrokenModel:
+        artefact, version, model = row
         try:
             spec = self.records.spec(row, engine)
         except ModelFileError as error:
-            return BrokenModel(row[2].name, error.message)
+            if artefact.origin == SHIPPED:  # the INT8 file, maybe: meanwhile fp32 serves
+                return self._shipped(SHIPPED_NAME, version.number)
+            return BrokenModel(model.name, error.message)
         problem = self.seen.problem(spec)
         return BrokenModel(spec.name, problem) if problem else spec
 
     def _shipped(self, name: str, version: int = 1) -> ModelSpec | BrokenModel:
         try:
-            path = shipped_named(name)
-            assert path is not None  # noqa: S101  only names of the package are asked for
+            path = shipped_model(SHIPPED_PRECISIONS[name])
             return replace(self.records.recognised.spec(path), version=str(version))
         except ModelFileError as error:
             return BrokenModel(name, error.message)
@@ -148,6 +165,10 @@ class Lookup:
     def _left_over(self, file: Path) -> BrokenModel:
         try:
             self.records.recognised.spec(file)
+            refuse_reserved(file.stem)
+        except NameTakenError as error:
+            said = f"{file} stays. {error.message} Here: sightline models add {file} --name NAME"
+            return BrokenModel(file.stem, said)
         except ModelFileError as error:
             return BrokenModel(file.stem, error.message)
         return BrokenModel(file.stem, f"{file} is not in the store yet: sightline models scan")

@@ -33,7 +33,7 @@ from sightline_backend.store.rows import (
 )
 from sightline_backend.store.scan import old_layout
 from sightline_backend.store.tables import ModelRow, VersionRow
-from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME
+from sightline_engines.assets import RESERVED, SHIPPED_NAME
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import ModelSpec, format_of
 
@@ -62,7 +62,7 @@ class ModelStore:
     def broken(self) -> Sequence[BrokenModel]:
         """Return the models that can't be used, and what is wrong with the store itself."""
         found = [one for one in self._lookup.all() if isinstance(one, BrokenModel)]
-        return [*found, *self._lookup.left_over()]
+        return [*found, *self._lookup.lacking(), *self._lookup.left_over()]
 
     def find(self, name_or_path: str) -> ModelSpec:
         """Return what serves under a name, or any ONNX file by its path.
@@ -278,9 +278,9 @@ class ModelStore:
             raise taken(there)
 
     def _unknown(self, name: str) -> ModelFileError:
-        names = [spec.name for spec in self.list()]
-        shipped = SHIPPED_FILES.values() if SHIPPED_NAME in names else ()
-        known = ", ".join(dict.fromkeys([*shipped, *names]))
+        beside = RESERVED.difference(one.name for one in self._lookup.lacking())
+        names = dict.fromkeys([*(spec.name for spec in self.list()), *sorted(beside)])
+        known = ", ".join(names)
         message = f"There is no model {name[:80]!r} here that can run; there are {known or 'none'}."
         if any(entry.name == name for entry in CATALOGUE):
             return ModelFileError(f"{message} Fetch it with: sightline models pull {name}")

@@ -10,6 +10,8 @@ from typing import Any
 from sightline_engines.passport import Passport
 from sightline_engines.types import Format, ModelSpec
 
+SHIPPED = "shipped"  # the origin of the package's own files
+
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
@@ -29,6 +31,11 @@ class Artefact:
     passport: Passport | None  # of a TensorRT plan
     parity: dict[str, Any] | None  # against what it was made from, as `Parity.to_dict` says it
     created_at: datetime
+
+    @property
+    def is_shipped_int8(self) -> bool:
+        """Whether it is the INT8 file that came with its fp32 one, calibrated beforehand."""
+        return self.origin == SHIPPED and self.precision == "int8"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from sightline_backend.store.about import write_about
 from sightline_backend.store.database import Database
 from sightline_backend.store.files import Files
 from sightline_backend.store.locks import unused
+from sightline_backend.store.records import SHIPPED
 from sightline_backend.store.rows import (
-    SHIPPED,
     active_ids,
     find_artefact,
     find_model,

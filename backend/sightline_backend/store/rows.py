@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from sightline_backend.errors import UnknownError, UnknownModelError
 from sightline_backend.models.recognised import RecognisedFiles
 from sightline_backend.store.files import Files
-from sightline_backend.store.records import Artefact, Model, Version
+from sightline_backend.store.records import SHIPPED, Artefact, Model, Version
 from sightline_backend.store.specs import spec_from
 from sightline_backend.store.tables import ArtefactRow, ModelRow, PromotionRow, VersionRow
-from sightline_engines.assets import SHIPPED_FILES, SHIPPED_NAME, shipped_model
+from sightline_engines.assets import RESERVED, SHIPPED_NAME, shipped_model, shipped_path
+from sightline_engines.errors import ModelFileError
 from sightline_engines.passport import Passport
 from sightline_engines.types import Format, ModelSpec
 
-SHIPPED = "shipped"  # the origin of the package's own files
 _Row = tuple[ArtefactRow, VersionRow, ModelRow]
 
 
@@ -26,10 +26,10 @@ def find_model(session: Session, name: str) -> ModelRow:
     """Return a model's row; raises UnknownModelError."""
     row = session.scalar(select(ModelRow).where(ModelRow.folded == _folded(name)))
     if row is None:
-        if name in SHIPPED_FILES.values() and name != SHIPPED_NAME:
+        if _folded(name) in RESERVED:
             raise UnknownModelError(
                 f"{name} is a file of {SHIPPED_NAME}, not a model of its own: name {SHIPPED_NAME}, "
-                "and that file by its precision or by its artefact's number."
+                "and that file by its artefact's number."
             )
         names = ", ".join(session.scalars(select(ModelRow.name).order_by(ModelRow.folded)))
         raise UnknownModelError(f"There is no model {name[:80]!r} here; there are {names}.")
@@ -101,17 +101,29 @@ class Records:
     recognised: RecognisedFiles
 
     def spec(self, row: _Row, engine: str = "") -> ModelSpec:
-        """Return what an artefact that runs is."""
+        """Return what an artefact that runs is.
+
+        Raises ModelFileError for one that ships if this install lacks it or it is refused.
+        """
         artefact, version, model = row
         if artefact.origin == SHIPPED:  # its package says, and may have been updated
             shipped = self.recognised.spec(shipped_model(artefact.precision))
             number = str(version.number)
             return replace(shipped, name=model.name, version=number, engine=engine)
+        return self._as_stored(row, engine)
+
+    def _as_stored(self, row: _Row, engine: str = "") -> ModelSpec:
+        """Return what an artefact was when it was stored, whether or not its file is there."""
+        artefact, version, model = row
+        if artefact.origin == SHIPPED:
+            path = shipped_path(artefact.precision)
+        else:
+            path = self.files.path(artefact.sha256, Format(artefact.format))
         return spec_from(
             artefact.spec,
             name=model.name,
             version=version.number,
-            path=self.files.path(artefact.sha256, Format(artefact.format)),
+            path=path,
             sha256=artefact.sha256,
             licence=version.licence,
             source=version.source,
@@ -123,7 +135,12 @@ class Records:
         """Return an artefact."""
         artefact, version, model = row
         kind = Format(artefact.format)
-        spec = None if kind is Format.TORCH else self.spec(row)
+        spec = None
+        if kind is not Format.TORCH:
+            try:
+                spec = self.spec(row)
+            except ModelFileError:  # `ModelStore.broken` says why; the others are listed with it
+                spec = self._as_stored(row)
         return Artefact(
             id=artefact.id,
             model=model.name,

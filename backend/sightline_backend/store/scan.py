@@ -18,8 +18,8 @@ from sightline_backend.store.about import About, link, read_about, restore, writ
 from sightline_backend.store.database import Database
 from sightline_backend.store.files import SETTLED_S, Files, is_whole
 from sightline_backend.store.locks import locked, unused
-from sightline_backend.store.records import BrokenModel, ScanReport
-from sightline_backend.store.rows import SHIPPED, rows_of
+from sightline_backend.store.records import SHIPPED, BrokenModel, ScanReport
+from sightline_backend.store.rows import rows_of
 from sightline_backend.store.tables import ArtefactRow
 from sightline_engines.errors import ModelFileError
 from sightline_engines.types import Format, format_of

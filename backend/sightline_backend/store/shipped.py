@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -10,11 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from sightline_backend.store.database import Database
-from sightline_backend.store.rows import SHIPPED
+from sightline_backend.store.records import SHIPPED
 from sightline_backend.store.specs import spec_fields
-from sightline_backend.store.tables import ArtefactRow, ModelRow, VersionRow
+from sightline_backend.store.tables import ArtefactRow, ModelRow, PromotionRow, VersionRow, now
 from sightline_engines.assets import SHIPPED_NAME
 from sightline_engines.types import Format, ModelSpec
+
+log = logging.getLogger(__name__)
 
 
 def known_shipped(database: Database) -> frozenset[str]:
@@ -36,7 +39,8 @@ def shipped_version(database: Database) -> int:
 def register_shipped(database: Database, specs: Sequence[ModelSpec]) -> None:
     """Give the package's files their rows; `specs` begin with fp32, which serves.
 
-    They share a version: a new one once an update has brought other fp32 weights.
+    They share a version: a new one once an update has brought other fp32 weights. While fp32 is
+    the same, the row of a file that `specs` lacks stays: it may be back at the next start.
     """
     with suppress(IntegrityError), database.session() as session:  # another process was faster
         # Locked: another process that starts now waits here, and then finds it done.
@@ -47,9 +51,8 @@ def register_shipped(database: Database, specs: Sequence[ModelSpec]) -> None:
             model.description = "Finds persons and faces before a webcam; ships with Sightline."
             session.add(model)
         version = _version(model, specs[0])
-        kept = {spec.sha256 for spec in specs} if version is not None else set()
         number = max((one.number for one in model.versions), default=0) + 1
-        _drop_old(session, model, kept)
+        _drop_old(session, model, [] if version is None else specs)
         if version is None:
             licence, source = specs[0].licence, specs[0].source
             version = VersionRow(number=number, licence=licence, source=source)
@@ -80,12 +83,45 @@ def _row(spec: ModelSpec) -> ArtefactRow:
     )
 
 
-def _drop_old(session: Session, model: ModelRow, kept: set[str]) -> None:
-    """Forget files of an older package, which are gone, but not what was made from them."""
+def _drop_old(session: Session, model: ModelRow, now_there: Sequence[ModelSpec]) -> None:
+    """Forget files of an older package, which are gone, but not what was made from them.
+
+    `now_there` is what replaces them within their version; empty: a new version does.
+    """
+    hashes = {spec.precision: spec.sha256 for spec in now_there}
+    old = [
+        artefact
+        for version in model.versions
+        for artefact in version.artefacts
+        if artefact.origin == SHIPPED
+        and (not hashes or artefact.sha256 != hashes.get(artefact.precision, artefact.sha256))
+    ]
+    if old:
+        _end_promotions(session, model, {artefact.id for artefact in old})
+    for artefact in old:
+        artefact.version.artefacts.remove(artefact)
     for version in list(model.versions):
-        for artefact in list(version.artefacts):
-            if artefact.origin == SHIPPED and artefact.sha256 not in kept:
-                version.artefacts.remove(artefact)
         if not version.artefacts:
             model.versions.remove(version)
     session.flush()
+
+
+def _end_promotions(session: Session, model: ModelRow, dropped: set[int]) -> None:
+    """Take back what was promoted before one of `dropped` was, if that is in force.
+
+    Its promotion goes with it, and what it replaced must not come back unasked: fp32 serves.
+    """
+    asked = select(PromotionRow).where(
+        PromotionRow.model_id == model.id, PromotionRow.rolled_back_at.is_(None)
+    )
+    standing = session.scalars(asked.order_by(PromotionRow.id.desc())).all()
+    if not standing or standing[0].artefact_id not in dropped:
+        return
+    for older in standing[1:]:
+        if older.artefact_id not in dropped:
+            older.rolled_back_at = now()
+    log.warning(
+        "The file that was promoted to serve %s is gone with the update: what ships serves in "
+        "fp32 until another is promoted.",
+        model.name,
+    )

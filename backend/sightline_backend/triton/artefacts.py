@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sightline_backend.errors import NotPossibleError, UnknownError
 from sightline_backend.store.records import Artefact, Model
-from sightline_backend.store.rows import SHIPPED
 from sightline_engines.types import Format
 
 TAKEN = (Format.ONNX, Format.TENSORRT)  # the better first
@@ -34,8 +33,7 @@ def artefact_of(model: Model, artefact_id: int | None) -> Artefact:
 
 def _rank(one: Artefact) -> tuple[int, int, bool, int]:
     # INT8 that ships came with its fp32 file, and is for OpenVINO: elsewhere it can be slower.
-    other = (one.origin, one.precision) != (SHIPPED, "int8")
-    return one.version, -TAKEN.index(one.format), other, one.id
+    return one.version, -TAKEN.index(one.format), not one.is_shipped_int8, one.id
 
 
 def built_from(model: Model, artefact: Artefact) -> Path | None:

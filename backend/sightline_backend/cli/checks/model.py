@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sightline_backend.cli.checks.check import Check, fail, ok, warn
 from sightline_backend.store.models import ModelStore
+from sightline_engines.assets import SHIPPED_PRECISIONS
 from sightline_engines.errors import SightlineError
 from sightline_engines.types import ModelSpec
 
@@ -20,8 +21,14 @@ def check_model(store: ModelStore, name: str) -> tuple[Check, ModelSpec | None]:
 
 
 def check_added(store: ModelStore) -> list[Check]:
-    """Name the added models that can't be read."""
+    """Name the models that can't be read, and what an install lacks of its own."""
     return [
-        warn(f"model {broken.name}", broken.problem, f"sightline models remove {broken.name}")
+        warn(f"model {broken.name}", broken.problem, _mend(broken.name))
         for broken in store.broken()
     ]
+
+
+def _mend(name: str) -> str:
+    if name in SHIPPED_PRECISIONS:  # can't be removed, and the problem says what to do
+        return "Do as it says, then look again."
+    return f"sightline models remove {name}"

@@ -7,7 +7,7 @@ import re
 from sightline_backend.errors import UnknownError
 from sightline_backend.jobs.records import JobRecords
 from sightline_backend.jobs.requests import ConvertRequest
-from sightline_backend.store.records import Artefact
+from sightline_backend.store.records import SHIPPED, Artefact
 from sightline_backend.store.store import Store
 from sightline_engines.benchmark.dataset import Dataset
 from sightline_engines.convert.calibration import spread
@@ -16,6 +16,10 @@ _PICTURES = int(ConvertRequest.model_fields["calibration_pictures"].default)
 _UNKNOWN = (
     "What INT8 was calibrated on isn't known: if on pictures that it is measured on, its accuracy "
     "is optimistic."
+)
+_SHIPPED = (
+    "INT8 that ships was calibrated on 100 pictures of each of the two sets that the model was "
+    "trained on (docs/model.md): on those its accuracy is optimistic."
 )
 
 
@@ -29,9 +33,10 @@ def calibration_notes(
     """
     if artefact.precision != "int8":
         return ()
-    made = re.fullmatch(r"job (\d+)", _quantised(artefact, store).origin)
+    origin = _quantised(artefact, store).origin
+    made = re.fullmatch(r"job (\d+)", origin)
     if made is None:
-        return (_UNKNOWN,)
+        return (_SHIPPED if origin == SHIPPED else _UNKNOWN,)
     try:
         request = JobRecords(store.database).job(int(made[1])).request
     except UnknownError:

@@ -12,7 +12,7 @@ from sightline_backend.datasets import dataset_in_use, find_dataset
 from sightline_backend.errors import NotAllowedError, NotPossibleError, UnknownError
 from sightline_backend.jobs.requests import ConvertRequest
 from sightline_backend.jobs.work.context import JobWork
-from sightline_backend.jobs.work.wanted import calibrated_elsewhere
+from sightline_backend.jobs.work.wanted import usable
 from sightline_backend.store.locks import in_use
 from sightline_backend.store.records import Artefact, Version
 from sightline_engines.convert.calibration import unreadable_note
@@ -170,17 +170,12 @@ def _source(request: ConvertRequest, version: Version) -> Artefact:
 
 
 def _made_before(request: ConvertRequest, version: Version, source: Artefact) -> Artefact | None:
-    """Return the newest artefact that already is what is asked for.
-
-    INT8 that ships is not, where pictures are named to calibrate on.
-    """
+    """Return the newest artefact that already is what is asked for."""
     size_wh = request.input_size_wh or (source.spec.input_size_wh if source.spec else None)
-    for artefact in reversed(version.artefacts):
+    for artefact in usable(version, request.dataset):
         spec = artefact.spec
         kind = (artefact.format, artefact.precision)
         if spec is None or kind != (Format(request.format), request.precision):
-            continue
-        if calibrated_elsewhere(artefact, request.dataset):
             continue
         if artefact.format is Format.TENSORRT and not _fits_here(spec, request.max_batch):
             continue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sightline_backend.store.records import Artefact, Version
-from sightline_backend.store.rows import SHIPPED
+from sightline_backend.store.records import SHIPPED, Artefact, Version
 from sightline_engines.convert.options import Precision
 from sightline_engines.graph import image_port
 from sightline_engines.onnxfile import read_onnx
@@ -42,9 +42,14 @@ def wanted(engine: str, precision: Precision, why_no_ir: str | None) -> Wanted:
             return Wanted(Format.OPENVINO, precision)
 
 
-def found(version: Version, want: Wanted, size_wh: tuple[int, int]) -> Artefact | None:
-    """Return the newest artefact that is just that, None if there is none."""
-    for artefact in reversed(version.artefacts):
+def found(
+    version: Version, want: Wanted, size_wh: tuple[int, int], dataset: str | None = None
+) -> Artefact | None:
+    """Return the newest artefact that is just that, None if there is none.
+
+    `dataset` names pictures that INT8 has to be calibrated on, as `usable` has it.
+    """
+    for artefact in usable(version, dataset):
         spec = artefact.spec
         if spec is None or (artefact.format, artefact.precision) != (want.format, want.precision):
             continue
@@ -53,9 +58,13 @@ def found(version: Version, want: Wanted, size_wh: tuple[int, int]) -> Artefact 
     return None
 
 
-def calibrated_elsewhere(artefact: Artefact, dataset: str | None) -> bool:
-    """Tell whether INT8 is still to be made: what ships wasn't calibrated on the pictures named."""
-    return dataset is not None and (artefact.origin, artefact.precision) == (SHIPPED, "int8")
+def usable(version: Version, dataset: str | None) -> Sequence[Artefact]:
+    """Return a version's artefacts, the newest first, and last what ships.
+
+    INT8 that ships is left out where pictures are named: it wasn't calibrated on those.
+    """
+    newest = sorted(reversed(version.artefacts), key=lambda one: one.origin == SHIPPED)
+    return [one for one in newest if dataset is None or not one.is_shipped_int8]
 
 
 def source_of(version: Version) -> Artefact | None:
