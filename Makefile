@@ -73,10 +73,10 @@ rules: dev ## write Kubernetes' copy of the alert rules
 	@$(BIN)/python deploy/kubernetes/write_rules.py
 
 train-default: dev torch ## train the model that ships (DATA=folder; goes on where it stopped)
-	$(BIN)/python -m sightline_training train --data $(DATA)
+	$(BIN)/python -m sightline_training train --data "$(DATA)"
 
 eval-default: dev ## measure the model that ships (DATA=folder; EMPTY=your pictures without people)
-	$(BIN)/python -m sightline_training evaluate --data $(DATA) $(if $(EMPTY),--empty "$(EMPTY)")
+	$(BIN)/python -m sightline_training evaluate --data "$(DATA)" $(if $(EMPTY),--empty "$(EMPTY)")
 
 torch: dev # for training alone; pip, not uv: it finds the small CPU build where there is one
 	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install torch==2.13.0

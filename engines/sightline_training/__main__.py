@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sightline_engines.assets import SHIPPED_NAME
-from sightline_training.teachers import label_sets
+from sightline_engines.errors import SightlineError
+from sightline_training.teachers import are_current, label_sets
 
 ASSETS = Path(__file__).resolve().parent.parent / "sightline_engines" / "assets"
 SHIPPED = ASSETS / f"{SHIPPED_NAME}.onnx"
 COMMANDS = ("label", "train", "export", "threshold", "publish", "evaluate", "card")
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         if name in ("threshold", "publish", "evaluate", "card"):
             command.add_argument("--model", type=Path, help="else the shipped or exported file")
         if name in ("publish", "evaluate"):
-            command.add_argument("--conf", type=float, help="else chosen, or the sidecar's")
+            command.add_argument("--conf", type=share, help="0 to 1; else chosen, or the sidecar's")
         if name == "evaluate":
             command.add_argument("--empty", type=Path, help="folder of pictures without people")
             command.add_argument("--check", action="store_true", help="fail on a missed aim")
@@ -38,17 +50,19 @@ def parser() -> argparse.ArgumentParser:
         if name == "train":
             command.add_argument("--seed", type=int, default=1)
             command.add_argument("--threads", type=int, default=2)
-            command.add_argument("--device", help="cpu or cuda; else cuda where there is one")
+            command.add_argument(
+                "--device", choices=("cpu", "cuda"), help="else cuda where there is one"
+            )
     return root
 
 
 def label(arguments: argparse.Namespace) -> Path:
     """Make the labels the sets lack, unless they lie there already."""
     path: Path = arguments.output / "labels.json"
-    if not path.exists():
-        weights = arguments.data / "weights"
-        person = arguments.init or weights / "yolox_nano.onnx"
-        label_sets(arguments.data, person, weights / "version-RFB-320.onnx", path)
+    weights = arguments.data / "weights"
+    person, face = arguments.init or weights / "yolox_nano.onnx", weights / "version-RFB-320.onnx"
+    if not are_current(path, person, face):
+        label_sets(arguments.data, person, face, path)
     return path
 
 
@@ -57,9 +71,10 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     from sightline_training.batches import Material, Recipe
+    from sightline_training.plan import Plan
     from sightline_training.samples import load
     from sightline_training.teachers import read_labels
-    from sightline_training.train import CHECKPOINT, Plan, Trainer, halves, run
+    from sightline_training.train import CHECKPOINT, Trainer, halves, run
     from sightline_training.weights import initial
 
     torch.set_num_threads(arguments.threads)
@@ -68,27 +83,26 @@ def train(arguments: argparse.Namespace) -> None:
         load(arguments.data, name, read_labels(labels, name), held=False)
         for name in ("faces", "coco")
     )
-    material = Material(faces, coco, Recipe(seed=arguments.seed))
+    recipe = Recipe(seed=arguments.seed)
+    material = f"{recipe}, labels {hashlib.sha256(labels.read_bytes()).hexdigest()}"
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     plan = Plan(export_size=arguments.size, half=halves(device))
     network = initial(arguments.init or arguments.data / "weights/yolox_nano.onnx")
-    trainer = Trainer(network, plan, device)
+    trainer = Trainer(network, plan, device, material)
     if (arguments.output / CHECKPOINT).exists():
         trainer.restore(arguments.output / CHECKPOINT)
         print(f"going on from step {trainer.step}", flush=True)
-    run(trainer, material, arguments.output, lambda text: print(text, flush=True))
+    samples = Material(faces, coco, recipe)
+    run(trainer, samples, arguments.output, lambda text: print(text, flush=True))
 
 
 def export_checkpoint(arguments: argparse.Namespace) -> Path:
     """Export the averaged weights of the output folder's checkpoint."""
     from sightline_training.export import export
-    from sightline_training.network import Detector
-    from sightline_training.train import CHECKPOINT, EXPORTED, Plan, Trainer
+    from sightline_training.train import CHECKPOINT, EXPORTED, averaged_of
 
-    trainer = Trainer(Detector(), Plan())
-    trainer.restore(arguments.output / CHECKPOINT)
     path: Path = arguments.output / EXPORTED
-    export(trainer.averaged(), arguments.size, path)
+    export(averaged_of(arguments.output / CHECKPOINT), arguments.size, path)
     return path
 
 
@@ -105,10 +119,20 @@ def publish_both(arguments: argparse.Namespace) -> None:
     """Put the exported file and its INT8 version where the package ships them from."""
     from sightline_training.publish import publish
 
-    exported = arguments.model or arguments.output / "latest.onnx"
-    confidence = arguments.conf or choose_threshold(arguments, exported)
-    for path in publish(exported, arguments.data, ASSETS, confidence):
-        print(path)
+    exported: Path = arguments.model or arguments.output / "latest.onnx"
+    if not exported.is_file():
+        raise FileNotFoundError(
+            f"{exported} not found. --model names the exported ONNX file, or --output the folder "
+            "of the training."
+        )
+    with TemporaryDirectory() as folder:
+        # a training that goes on may replace the file while its threshold is chosen
+        copy = Path(shutil.copyfile(exported, Path(folder) / exported.name))
+        confidence = arguments.conf
+        if confidence is None:
+            confidence = choose_threshold(arguments, copy)
+        for path in publish(copy, arguments.data, ASSETS, confidence):
+            print(path)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -116,36 +140,36 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from sightline_training.measure.aims import accurate
     from sightline_training.measure.alarms import pictures_in
     from sightline_training.measure.report import evaluate as measure
-    from sightline_training.measure.report import require
 
-    model = arguments.model or SHIPPED
-    try:
-        require(model, arguments.data)
-        empty = pictures_in(arguments.empty) if arguments.empty else []
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
     verdicts = measure(
-        model,
+        arguments.model or SHIPPED,
         arguments.data,
         lambda text: print(text + "\n", flush=True),
         arguments.conf,
-        empty,
+        pictures_in(arguments.empty) if arguments.empty else [],
     )
     return int(arguments.check and not accurate(verdicts))
 
 
 def draw_card(arguments: argparse.Namespace) -> None:
-    """Draw the pictures of the model card."""
+    """Draw the pictures of the model card, and print the table of what is missed."""
     from sightline_training.card import curves, failures
 
     model = arguments.model or SHIPPED
     curves.draw(model, arguments.data, arguments.docs / "model-curves.png")
-    failures.draw(model, arguments.data, arguments.docs / "model-failures.png")
+    print(failures.draw(model, arguments.data, arguments.docs / "model-failures.png"))
 
 
 def main() -> int:
-    """Run one command; return the exit status."""
-    arguments = parser().parse_args()
+    """Run one command; return the exit status, or end with what is wrong."""
+    try:
+        return run_command(parser().parse_args())
+    except (FileNotFoundError, ValueError, SightlineError) as error:
+        sys.exit(str(error))
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Run the command that was named."""
     match arguments.command:
         case "label":
             print(label(arguments))

@@ -15,7 +15,7 @@ from sightline_training.int8 import quantise, spec_of
 from sightline_training.samples import LABELS
 
 NAME = SHIPPED_NAME
-VERSION = "2"
+VERSION = "1"
 SOURCE = "trained by engines/sightline_training; weights initialised from YOLOX-Nano (Apache-2.0)"
 
 

@@ -16,12 +16,11 @@ from sightline_training.measure.alarms import (
     alarm_list,
     alarm_table,
     count,
-    empty_frames,
-    glimpse,
     pictures_in,
     without_people,
 )
-from sightline_training.samples import Picture, Sample
+from sightline_training.measure.onclips import empty_frames
+from sightline_training.samples import Sample
 
 NOTHING = np.zeros((0, 6), np.float32)
 
@@ -29,10 +28,6 @@ NOTHING = np.zeros((0, 6), np.float32)
 def rows(*scores: float, label: int = 0) -> Array:
     """Make a row of each score."""
     return np.asarray([[0, 0, 9, 9, label, s] for s in scores], np.float32).reshape(-1, 6)
-
-
-def grey(level: int) -> Picture:
-    return np.full((54, 96), level, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -89,31 +84,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in pictures_in(tmp_path)] == ["a.png", "b.PNG"]
 
 
-@pytest.mark.parametrize(
-    ("seen_at", "empty"),
-    [
-        ([], range(40)),
-        ([0], range(11, 40)),
-        ([20], [*range(10), *range(31, 40)]),
-        (range(0, 40, 10), []),
-    ],
-)
-def test_frames_near_one_with_somebody_are_not_empty(seen_at: list[int], empty: list[int]) -> None:
-    reference = [rows(0.06) if i in seen_at else rows(0.04) for i in range(40)]
-    got = empty_frames([grey(90)] * 40, reference, fps=10)
-    assert np.flatnonzero(got).tolist() == list(empty)
+@pytest.mark.parametrize(("frames", "listed"), [(0, []), (5, []), (6, [5]), (30, [5, 15, 25])])
+def test_the_empty_room_is_looked_at_once_a_second(frames: int, listed: list[int]) -> None:
+    assert empty_frames(10, frames) == listed
 
 
-def test_a_frame_that_differs_from_the_empty_room_is_not_empty() -> None:
-    changed = grey(90)
-    changed[:20, :20] = 200
-    got = empty_frames([grey(90), grey(95), changed, grey(92)], [NOTHING] * 4, fps=10)
-    assert got.tolist() == [True, True, False, True]
-
-
-def test_no_frames_have_no_empty_one() -> None:
-    assert empty_frames([], [], fps=10).tolist() == []
-
-
-def test_a_glimpse_is_small_and_grey() -> None:
-    assert glimpse(np.full((432, 768, 3), 90, np.uint8)).tolist() == grey(90).tolist()
+def test_the_empty_frames_of_the_room_lie_in_order_and_within_the_clip() -> None:
+    frames = empty_frames(10, 1394)
+    assert frames == sorted(set(frames))
+    assert len(frames) > 12
+    assert frames[-1] < 1394

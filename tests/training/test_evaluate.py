@@ -20,6 +20,7 @@ from sightline_training.measure.evaluate import (
     best_threshold,
     count_matches,
     f1,
+    run_over,
 )
 from sightline_training.samples import Sample
 
@@ -100,3 +101,22 @@ def test_counts_at_a_threshold() -> None:
     assert best_threshold(samples, found, 0) < 0.2
     assert f1(samples, found, 0, 0.5) == pytest.approx(2 / 3)
     assert f1(samples, found, 0, 0.1) == 1
+
+
+def test_finds_in_a_crowd_count_neither_way() -> None:
+    one = sample((0, 0, 150, 150, 0, 0), (20, 20, 60, 60, 0, 1))
+    box, inside = [20, 20, 60, 60, 0, 0.9], [80, 80, 100, 100, 0, 0.8]
+    half, outside = [140, 0, 160, 20, 0, 0.7], [145, 0, 165, 20, 0, 0.6]
+    rows = np.asarray([box, inside, half, outside], np.float32)
+    assert count_matches([one], [rows], 0) == (1, 1, 0)
+    assert count_matches([one], [rows[1:3]], 0) == (0, 0, 1)
+    assert f1([one], [rows[:3]], 0, 0.5) == 1
+
+
+def test_detections_are_suppressed_as_average_precision_is_measured() -> None:
+    rows = np.asarray(
+        [[0, 0, 100, 100, 0, 0.9], [0, 0, 100, 60, 0, 0.8], [0, 0, 100, 70, 0, 0.7]], np.float32
+    )
+    (got,) = run_over([sample()], lambda _: rows)
+    assert got[:, 5].tolist() == pytest.approx([0.9, 0.8])
+    assert run_over([], lambda _: rows) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,14 @@ pytest.importorskip("pycocotools", reason="evaluation needs pycocotools")
 from sightline_engines.assets import shipped_model
 from sightline_engines.detector import Detector
 from sightline_training.boxes import Array
+from sightline_training.card import misses
 from sightline_training.card.cases import worst
 from sightline_training.card.failures import PLAIN, SCENES, draw, find, tile
-from sightline_training.card.misses import groups, judge, table, tally
+from sightline_training.card.misses import groups, judge_all, missed_table, tally
 from sightline_training.card.sheet import Part, write
 from sightline_training.drawn.scenes import FACE, PERSON, Place, Plan, drawn
-from sightline_training.measure.evaluate import count_matches
-from sightline_training.measure.material import threshold
+from sightline_training.measure.candidates import stated
+from sightline_training.measure.matches import judge
 from sightline_training.samples import Sample
 
 EMPTY = Plan("an empty room")
@@ -70,7 +72,7 @@ def test_the_shipped_model_finds_the_person_and_the_face_of_the_plain_scene(
     detector: Detector,
 ) -> None:
     scene = drawn(PLAIN)
-    shown = tile(scene, find(detector, scene), threshold(shipped_model()))
+    shown = tile(scene, find(detector, scene), stated(shipped_model()).conf)
     assert sorted(shown.found[:, 4].tolist()) == [PERSON, FACE]
     assert shown.outcome() == "all found"
 
@@ -89,21 +91,41 @@ def test_every_scene_of_the_sheet_is_named_once_and_can_be_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "found"),
+    ("boxes", "found", "missed", "wrong"),
     [
-        ([], []),
-        ([(0, 0, 50, 50, 0, 1)], []),
-        ([], [(0, 0, 50, 50, 0, 0.9)]),
-        ([(0, 0, 50, 50, 0, 1), (0, 0, 50, 52, 0, 0)], [(0, 0, 50, 51, 0, 0.9)] * 2),
-        ([(0, 0, 50, 50, 0, 1)], [(0, 0, 50, 50, 0, 0.4), (0, 0, 50, 50, 1, 0.9)]),
+        ([], [], 0, 0),
+        ([(0, 0, 50, 50, 0, 1)], [], 1, 0),
+        ([], [(0, 0, 50, 50, 0, 0.9)], 0, 1),
+        ([(0, 0, 50, 50, 0, 1)], [(0, 0, 50, 50, 0, 0.4), (0, 0, 50, 50, 1, 0.9)], 1, 0),
+        ([(0, 0, 50, 50, 0, 1)], [(0, 0, 50, 50, 0, 0.9), (0, 0, 50, 48, 0, 0.8)], 0, 1),
+        ([(0, 0, 200, 200, 0, 0)], [(20, 20, 40, 60, 0, 0.9), (190, 0, 240, 50, 0, 0.9)], 0, 1),
     ],
 )
-def test_judging_counts_as_the_evaluation_does(
-    boxes: list[tuple[float, ...]], found: list[tuple[float, ...]]
+def test_finds_meet_boxes_and_those_in_a_crowd_count_neither_way(
+    boxes: list[tuple[float, ...]], found: list[tuple[float, ...]], missed: int, wrong: int
 ) -> None:
     one = judge(sample(*boxes), array(*found), PERSON, 0.5)
-    _, wrong, missed = count_matches([sample(*boxes)], [array(*found)], PERSON, 0.5)
-    assert (int(one.wrong.sum()), int(one.missed.sum())) == (wrong, missed)
+    assert (int(one.missed.sum()), int(one.wrong.sum())) == (missed, wrong)
+
+
+def test_held_out_pictures_are_judged_by_what_the_product_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "it.onnx"
+    content = json.dumps({"postprocess": {"conf": 0.4, "iou": 0.3}})
+    model.with_suffix(".json").write_text(content, "utf-8")
+    rows = array((-9, 0, 60, 60, 0, 0.9), (0, 0, 60, 30, 0, 0.8), (90, 90, 99, 99, 0, 0.3))
+    monkeypatch.setattr(misses, "require", lambda files, data: None)
+    monkeypatch.setattr(misses, "yolox", lambda path, labels: lambda bgr: rows)
+    monkeypatch.setattr(misses, "load", lambda data, name, taught, held: [sample()])
+    (one,) = judge_all(model, tmp_path)[PERSON]
+    np.testing.assert_allclose(one.found, [[0, 0, 60, 60, 0, 0.9]])
+    assert one.wrong.tolist() == [True]
+
+
+def test_a_sidecar_without_a_threshold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"it\.json names no threshold; write postprocess"):
+        stated(tmp_path / "it.onnx")
 
 
 def test_boxes_are_sorted_by_height_edge_and_overlap() -> None:
@@ -115,7 +137,11 @@ def test_boxes_are_sorted_by_height_edge_and_overlap() -> None:
     assert member["cut by the edge"] == [False, False, True]
     assert member["overlapped"] == [False, True, True]
     assert tally([one])["all"] == (3, 3)
-    cells = {row[0]: row[1:] for row in table({PERSON: [one], FACE: []})}
+    lines = [
+        line.strip("| ").split(" | ")
+        for line in missed_table({PERSON: [one], FACE: []}).splitlines()
+    ]
+    cells = {line[0]: tuple(line[1:]) for line in lines}
     assert cells["whole"] == ("100% (2 of 2)", "none there")
 
 

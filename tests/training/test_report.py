@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from sightline_engines.assets import SHIPPED_NAME
-from sightline_engines.clip import ClipWriter
-from sightline_training import __main__ as command
 from sightline_training.detectors import through_onnxruntime, through_openvino
-from sightline_training.measure import timing
 from sightline_training.measure.aims import AIMS, accurate, judge, verdict_table
 from sightline_training.measure.candidates import declared, int8_of, listed, ours
-from sightline_training.measure.onclips import CARS, STEADY, WALKING
 from sightline_training.measure.report import enter
 from sightline_training.measure.tables import table
 from sightline_training.measure.timing import in_turns
-from sightline_training.samples import SETS, held_out
 from tests.training.rendered import rendered
 
 ASSETS = Path(__file__).parents[2] / "engines/sightline_engines/assets"
@@ -133,61 +126,3 @@ def test_work_is_timed_in_turns() -> None:
     assert order == ["a", "b"] * (len(order) // 2)
     assert len(times) == 2
     assert min(times) > 0
-
-
-@pytest.fixture
-def small_data(shared_data: Path, tmp_path: Path) -> Path:
-    """Make material of the usual layout: drawn pictures and clips, real teachers."""
-    (tmp_path / "weights").symlink_to(shared_data / "weights")
-    for name, (file, label) in SETS.items():
-        images, annotations = [], []
-        (tmp_path / name / "images").mkdir(parents=True)
-        for number, picture in enumerate([*sorted(held_out(name))[:3], "1.png", "2.png"]):
-            sample = rendered(number, label)
-            cv2.imwrite(str(tmp_path / name / "images" / picture), sample.bgr)
-            images.append({"id": number, "file_name": picture})
-            for x1, y1, x2, y2, *_ in sample.boxes.tolist() if number else ():
-                item = {"image_id": number, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-                annotations.append(item)
-        content = {"images": images, "annotations": annotations}
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(json.dumps(content), "utf-8")
-    (tmp_path / "video").mkdir()
-    for clip in (*STEADY, WALKING, CARS):
-        with ClipWriter(tmp_path / "video" / clip, (96, 64), 10) as writer:
-            for _ in range(3):
-                writer.write(np.full((64, 96, 3), 90, np.uint8))
-    return tmp_path
-
-
-def test_missing_material_is_named_before_anything_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["it", "evaluate", "--data", str(tmp_path)])
-    with pytest.raises(SystemExit, match=r"yolox_nano.onnx, .* not found. --data names"):
-        command.main()
-
-
-def test_the_command_prints_every_table_and_fails_only_when_asked(
-    small_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(timing, "ROUNDS", 3)
-    empty = small_data / "wall"
-    empty.mkdir()
-    line = ["it", "evaluate", "--data", str(small_data), "--empty", str(empty)]
-    monkeypatch.setattr(sys, "argv", [*line, "--model", str(MODEL)])
-    with pytest.raises(SystemExit, match="holds no picture"):
-        command.main()
-    (empty / "torn.png").write_bytes(b"no picture")
-    with pytest.raises(SystemExit, match=r"torn\.png is not a picture"):
-        command.main()
-    (empty / "torn.png").unlink()
-    cv2.imwrite(str(empty / "wall.png"), np.full((64, 96, 3), 90, np.uint8))
-    monkeypatch.setattr(sys, "argv", [*line, "--model", str(MODEL), "--check"])
-    assert command.main() == 1  # ovals are neither persons nor faces
-    text = capsys.readouterr().out
-    for heading in ("AP50 tall | AP50 small", "recall | precision", "in 100", "flicker", "| met |"):
-        assert heading in text
-    assert f"false alarms in 100 pictures, {empty}" in text
-    for name in (SHIPPED_NAME, "yolox_nano", "version-RFB-320"):
-        assert f"| {name} | " in text

@@ -14,7 +14,8 @@ from sightline_engines.postprocess import DetectOptions
 from sightline_training.boxes import Array, iou
 from sightline_training.measure.candidates import Candidate, Entry
 from sightline_training.measure.clips import watch
-from sightline_training.measure.steady import standing, steadiness, together
+from sightline_training.measure.onclips import STEADY, WALKING, OnClips, steady_table
+from sightline_training.measure.steady import Steadiness, standing, steadiness, together
 from sightline_training.measure.tracks import STILL, Track, link, still
 from sightline_training.samples import Picture
 
@@ -189,8 +190,21 @@ def test_a_clip_is_watched_at_ten_frames_a_second(tmp_path: Path) -> None:
     candidate = Candidate("it", path, (0,), lambda _: bright)
     entry = Entry(candidate, DetectOptions(0.5, 0.5), "", bright)
     got = watch(path, [entry])
-    assert (got.name, got.fps, got.height, len(got.glimpses)) == ("clip.mp4", 10, 64, 10)
+    assert (got.name, got.fps, got.height, got.frames) == ("clip.mp4", 10, 64, 10)
     (found,) = got.found
     assert [len(part) for part in found] == [1] * 10
     assert found[0][0, :4].tolist() == [0, 0, 96, 40]
     assert (np.diff([part[0, 5] for part in found]) > 0).all()
+
+
+def flickering(missing: int) -> Steadiness:
+    return Steadiness(1, 10.0, 100, missing, 0, ())
+
+
+def test_flicker_is_judged_on_each_clip_and_not_on_walkers() -> None:
+    clips = {STEADY[0]: flickering(0), STEADY[1]: flickering(5), WALKING: flickering(90)}
+    got = OnClips("nano", steady={"nano": clips, "ours": clips})
+    assert [(v.got, v.met) for v in got.verdicts("ours")] == [(2.5, True), (0, True), (5, False)]
+    text = steady_table(got)
+    assert text.count("| nano (reference) | ") == text.count("| ours | ") == 4
+    assert "not in the sum" in text

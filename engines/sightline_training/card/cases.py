@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from sightline_training.boxes import Array, area
-from sightline_training.card.misses import Judged
 from sightline_training.card.sheet import TILE_WH, Tile
 from sightline_training.drawn.figure import FULL, HEAD_TOP, Figure, sprite_of
 from sightline_training.drawn.looks import PEOPLE
 from sightline_training.drawn.sprite import fit
+from sightline_training.measure.matches import Judged
 from sightline_training.samples import LABELS, Picture
 
 _MISSES, _ALARMS = 3, 2  # of each class

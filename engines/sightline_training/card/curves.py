@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_engines.sidecar import sidecar_path
 from sightline_training.boxes import Array
-from sightline_training.detectors import rfb, yolox
+from sightline_training.detectors import through_onnxruntime, yolox
+from sightline_training.measure.candidates import peers, stated
 from sightline_training.measure.evaluate import measured, run_over
-from sightline_training.measure.material import PEERS, SET_OF, require, threshold
+from sightline_training.measure.material import SET_OF, require
 from sightline_training.samples import LABELS, Sample, load
 
 if TYPE_CHECKING:
@@ -54,17 +56,23 @@ def measure(who: str, samples: Sequence[Sample], found: Sequence[Array], label: 
 def trace(model: Path, data: Path, label: int) -> list[Curve]:
     """Trace the model for all and for tall boxes of a class, and its peer for all."""
     samples = load(data, SET_OF[label], {}, held=True)
-    peer = data / f"weights/{PEERS[label]}.onnx"
-    theirs = yolox(peer, {0: 0}) if label == 0 else rfb(peer)
-    ours = measure(model.stem, samples, run_over(samples, yolox(model, {0: 0, 1: 1}))[0], label)
-    beside = measure(peer.stem, samples, run_over(samples, theirs)[0], label)[0]
+    peer = peers(data)[label]
+    theirs = peer.open(through_onnxruntime)
+    ours = measure(model.stem, samples, run_over(samples, yolox(model, {0: 0, 1: 1})), label)
+    beside = measure(peer.name, samples, run_over(samples, theirs), label)[0]
     return [*ours, Curve(beside.name, _PEER, beside.precision, beside.score)]
 
 
 def draw(model: Path, data: Path, output: Path) -> None:
-    """Write the picture of both classes as PNG; raises FileNotFoundError without material."""
-    require(model, data, peers=True)
-    picture([trace(model, data, label) for label in SET_OF], threshold(model), output)
+    """Write the picture of both classes as PNG.
+
+    Raises:
+        FileNotFoundError: material is missing.
+        ValueError: the sidecar names no threshold.
+    """
+    require([model, sidecar_path(model), *(peer.path for peer in peers(data).values())], data)
+    confidence = stated(model).conf
+    picture([trace(model, data, label) for label in SET_OF], confidence, output)
 
 
 def picture(classes: Sequence[list[Curve]], confidence: float, output: Path) -> None:

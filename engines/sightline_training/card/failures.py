@@ -9,16 +9,15 @@ import numpy as np
 from sightline_engines.detector import Detector
 from sightline_training.boxes import Array
 from sightline_training.card.cases import worst
-from sightline_training.card.misses import Judged, judge, judge_all, rows, tally
+from sightline_training.card.misses import judge_all, missed_table, tally
 from sightline_training.card.sheet import Part, Tile, write
 from sightline_training.drawn.figure import FULL, Figure
 from sightline_training.drawn.looks import PEOPLE
 from sightline_training.drawn.room import coat, plant, poster
 from sightline_training.drawn.scenes import Place, Plan, drawn
-from sightline_training.measure.material import threshold
+from sightline_training.measure.candidates import stated
+from sightline_training.measure.matches import Judged, judge
 from sightline_training.samples import LABELS, Picture, Sample
-
-__all__ = ["PLAIN", "SCENES", "draw", "rows"]
 
 _X, _Y, _FACE = 320.0, 190.0, 120.0
 
@@ -56,8 +55,8 @@ SCENES = (
     Plan("an empty room"),
 )
 _DRAWN = (
-    "The tests' own renderer, one thing varied at a time. A drawing is no photograph: what is "
-    "missed here\nmay be found in reality, and the other way round. "
+    "Drawn by the code that the tests use, one thing varied at a time. A drawing is no photograph: "
+    "what is\nmissed here may be found in reality, and the other way round. "
     "Dashed: true; orange: missed. Solid: found."
 )
 _REAL = (
@@ -67,15 +66,21 @@ _REAL = (
 )
 
 
-def draw(model: Path, data: Path, output: Path) -> None:
-    """Write the sheet as PNG; raises FileNotFoundError without material."""
+def draw(model: Path, data: Path, output: Path) -> str:
+    """Write the sheet as PNG; return the table of what is missed.
+
+    Raises:
+        FileNotFoundError: material is missing.
+        ValueError: the sidecar names no threshold.
+    """
     judged = judge_all(model, data)
     write(parts(model, judged), [tally(judged[label]) for label in sorted(judged)], output)
+    return missed_table(judged)
 
 
 def parts(model: Path, judged: dict[int, list[Judged]]) -> list[Part]:
     """Run the model on the drawn scenes and choose the worst of the real pictures."""
-    confidence = threshold(model)
+    confidence = stated(model).conf
     with Detector.load(model, "onnxruntime") as detector:
         tiles = [tile(scene, find(detector, scene), confidence) for scene in map(drawn, SCENES)]
     return [

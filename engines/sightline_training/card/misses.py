@@ -2,66 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sightline_training.boxes import Array, area, intersection, iou
+from sightline_engines.sidecar import sidecar_path
+from sightline_training.boxes import area, intersection
 from sightline_training.detectors import yolox
-from sightline_training.measure.evaluate import run_over
-from sightline_training.measure.material import SET_OF, require, threshold
-from sightline_training.samples import LABELS, Sample, load
-
-Mask = NDArray[np.bool_]
+from sightline_training.measure.candidates import shown, stated
+from sightline_training.measure.matches import Judged, Mask, judge
+from sightline_training.measure.material import SET_OF, require
+from sightline_training.measure.tables import table
+from sightline_training.samples import LABELS, load
 
 _EDGE = 0.006  # of a side: a box that comes so close to the edge is cut by it
 _COVERED = 0.25  # of a box's own area that lies in another: then they overlap
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """A picture's boxes and finds of one class, and which of them met no other."""
-
-    sample: Sample
-    boxes: Array  # (n, 6), crowds left out
-    found: Array  # (m, 6), above the threshold
-    missed: Mask  # (n,)
-    wrong: Mask  # (m,)
-
-    @property
-    def heights(self) -> Array:
-        """The boxes' heights, of the picture's."""
-        share: Array = (self.boxes[:, 3] - self.boxes[:, 1]) / self.sample.bgr.shape[0]
-        return share
-
-
-def judge(sample: Sample, rows: Array, label: int, confidence: float) -> Judged:
-    """Pair finds with boxes, best score first, as `evaluate.count_matches` counts them."""
-    found = rows[(rows[:, 4] == label) & (rows[:, 5] >= confidence)]
-    boxes = sample.boxes[sample.boxes[:, 4] == label]
-    taken, wrong = np.zeros(len(boxes), bool), np.ones(len(found), bool)
-    for index, overlap in enumerate(iou(found[:, :4], boxes[:, :4])):
-        free = np.where(taken, -1, overlap)
-        best = int(np.argmax(free)) if len(free) else -1
-        if best >= 0 and free[best] >= 0.5:
-            wrong[index] = False
-            taken[best] = boxes[best, 5] > 0
-    real = boxes[:, 5] > 0
-    return Judged(sample, boxes[real], found, ~taken[real], wrong)
-
-
 def judge_all(model: Path, data: Path) -> dict[int, list[Judged]]:
-    """Judge every held-out picture, class by class; raises FileNotFoundError without material."""
-    require(model, data)
-    confidence, detector = threshold(model), yolox(model, {0: 0, 1: 1})
+    """Judge every held-out picture, class by class, by what the product shows.
+
+    Raises:
+        FileNotFoundError: material is missing.
+        ValueError: the sidecar names no threshold.
+    """
+    require([model, sidecar_path(model)], data)
+    options, detector = stated(model), yolox(model, {0: 0, 1: 1})
     judged = {}
     for label, name in SET_OF.items():
         samples = load(data, name, {}, held=True)
-        found, _ = run_over(samples, detector)
+        found = [shown(detector(sample.bgr), sample.bgr, options) for sample in samples]
         pairs = zip(samples, found, strict=True)
-        judged[label] = [judge(sample, rows, label, confidence) for sample, rows in pairs]
+        judged[label] = [judge(sample, rows, label, options.conf) for sample, rows in pairs]
     return judged
 
 
@@ -97,16 +69,12 @@ def tally(judged: list[Judged]) -> dict[str, tuple[int, int]]:
     return totals
 
 
-def rows(model: Path, data: Path) -> list[tuple[str, ...]]:
-    """Give the card's table of misses, its heading first: a row for each group."""
-    return table(judge_all(model, data))
-
-
-def table(judged: dict[int, list[Judged]]) -> list[tuple[str, ...]]:
-    """Lay the counts of both classes side by side."""
+def missed_table(judged: dict[int, list[Judged]]) -> str:
+    """Lay the counts of both classes side by side, a row for each group."""
     counts = [tally(judged[label]) for label in SET_OF]
     names = ("boxes", *(f"{LABELS[label]}s missed" for label in SET_OF))
-    return [names, *((name, *(_share(c.get(name, (0, 0))) for c in counts)) for name in counts[0])]
+    lines = [(name, *(_share(c.get(name, (0, 0))) for c in counts)) for name in counts[0]]
+    return table(names, lines)
 
 
 def _share(count: tuple[int, int]) -> str:

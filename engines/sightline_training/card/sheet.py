@@ -13,7 +13,7 @@ import numpy as np
 from sightline_engines.draw import Color, draw_detections
 from sightline_engines.types import Detections
 from sightline_training.boxes import Array
-from sightline_training.card.misses import Mask
+from sightline_training.measure.matches import Mask
 from sightline_training.samples import LABELS, Picture
 
 if TYPE_CHECKING:

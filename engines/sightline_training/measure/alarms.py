@@ -6,20 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from sightline_training.boxes import Array
 from sightline_training.measure.tables import table
-from sightline_training.samples import LABELS, Picture, Sample, read_picture
+from sightline_training.samples import LABELS, Sample, read_picture
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-# A frame is empty if the reference sees nobody, even at this score, for this long before and
-# after, and hardly a pixel differs from the median of all such frames.
-SEEN, AROUND_S = 0.05, 1.0
-DIFFERENT, SHARE = 20, 0.01  # grey levels; share of a glimpse's pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +90,3 @@ def alarm_list(by_name: Mapping[str, Sequence[Alarms]]) -> str:
         for alarm in one.found
     ]
     return "\n".join(lines) or "No false alarm."
-
-
-def glimpse(bgr: Picture) -> Picture:
-    """Shrink a picture to 96x54 grey pixels, in which the noise is gone."""
-    small = cv2.resize(bgr, (96, 54), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
-
-
-def empty_frames(
-    glimpses: Sequence[Picture], reference: Sequence[Array], fps: float
-) -> NDArray[np.bool_]:
-    """Mark the frames of a fixed camera in which nobody is, without asking the measured model.
-
-    Args:
-        glimpses: of each frame.
-        reference: of each frame, the rows (n, 6) of persons that another model finds.
-        fps: frames a second.
-    """
-    seen = np.asarray([bool((rows[:, 5] >= SEEN).any()) for rows in reference], bool)
-    around = round(AROUND_S * fps)
-    quiet = np.asarray(
-        [not seen[max(0, i - around) : i + around + 1].any() for i in range(len(seen))], bool
-    )
-    if not quiet.any():
-        return quiet
-    stack = np.stack(glimpses).astype(np.int16)
-    room = np.median(stack[quiet], axis=0)
-    return quiet & ((np.abs(stack - room) > DIFFERENT).mean((1, 2)) < SHARE)

@@ -60,7 +60,7 @@ class Entry:
 
 def ours(model: Path) -> Candidate:
     """Describe a file of our own two classes."""
-    return Candidate(model.stem, model, (0, 1), partial(_yolox, model, {0: 0, 1: 1}))
+    return Candidate(model.stem, model, (0, 1), partial(yolox, model, {0: 0, 1: 1}))
 
 
 def int8_of(model: Path) -> Path:
@@ -71,12 +71,16 @@ def int8_of(model: Path) -> Path:
 def listed(model: Path, data: Path) -> list[Candidate]:
     """List the model, its INT8 version where there is one, and the two teachers."""
     files = [model, *(p for p in (int8_of(model),) if p.is_file())]
-    nano, face = data / "weights/yolox_nano.onnx", data / "weights/version-RFB-320.onnx"
-    return [
-        *(ours(file) for file in files),
-        Candidate(NANO, nano, (0,), partial(_yolox, nano, {0: 0})),
-        Candidate("version-RFB-320", face, (1,), partial(_rfb, face)),
-    ]
+    return [*(ours(file) for file in files), *peers(data).values()]
+
+
+def peers(data: Path) -> dict[int, Candidate]:
+    """Describe the teacher of each class."""
+    nano, face = data / f"weights/{NANO}.onnx", data / "weights/version-RFB-320.onnx"
+    return {
+        0: Candidate(NANO, nano, (0,), partial(yolox, nano, {0: 0})),
+        1: Candidate(face.stem, face, (1,), partial(rfb, face)),
+    }
 
 
 def declared(model: Path) -> DetectOptions | None:
@@ -88,17 +92,23 @@ def declared(model: Path) -> DetectOptions | None:
     return DetectOptions(fields["conf"], fields.get("iou", OVERLAP), max_detections=limit)
 
 
+def stated(model: Path) -> DetectOptions:
+    """Read what the sidecar beside a file says to show.
+
+    Raises:
+        ValueError: it names no threshold, or isn't there.
+    """
+    options = declared(model)
+    if options is None:
+        raise ValueError(
+            f"{sidecar_path(model)} names no threshold; write postprocess.conf, as publish does"
+        )
+    return options
+
+
 def shown(rows: Array, bgr: Picture, options: DetectOptions) -> Array:
     """Keep what the product would show of unsuppressed rows, cut at the picture's edges."""
     kept = settle(rows, options.iou, options.conf, options.max_detections)
     height, width = bgr.shape[:2]
     kept[:, :4] = np.clip(kept[:, :4], 0, [width, height, width, height])
     return kept
-
-
-def _yolox(path: Path, labels: dict[int, int], load: Loader) -> Detector:
-    return yolox(path, labels, load)
-
-
-def _rfb(path: Path, load: Loader) -> Detector:
-    return rfb(path, load)

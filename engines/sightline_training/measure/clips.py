@@ -8,9 +8,8 @@ from pathlib import Path
 
 from sightline_engines.clip import probe_clip, read_clip
 from sightline_training.boxes import Array
-from sightline_training.measure.alarms import SEEN, glimpse
 from sightline_training.measure.candidates import Entry
-from sightline_training.samples import Picture
+from sightline_training.measure.steady import REFERENCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,8 +19,9 @@ class Watched:
     name: str
     fps: float  # of these frames
     height: int
-    glimpses: list[Picture]
-    found: list[list[Array]]  # by model, by frame: rows (n, 6) from a score of SEEN on
+    frames: int
+    # By model, by frame: rows (n, 6) from its threshold or the reference's on, the lower one.
+    found: list[list[Array]]
 
 
 def watch(path: Path, entries: Sequence[Entry], most_fps: float = 10.0) -> Watched:
@@ -32,12 +32,17 @@ def watch(path: Path, entries: Sequence[Entry], most_fps: float = 10.0) -> Watch
     """
     info = probe_clip(path)
     step = max(1, round(info.fps / most_fps))
-    curious = [replace(entry, options=replace(entry.options, conf=SEEN)) for entry in entries]
-    glimpses: list[Picture] = []
+    curious = [_curious(entry) for entry in entries]
+    frames = 0
     found: list[list[Array]] = [[] for _ in entries]
     for number, bgr in enumerate(read_clip(path)):
         if number % step == 0:
-            glimpses.append(glimpse(bgr))
+            frames += 1
             for rows, entry in zip(found, curious, strict=True):
                 rows.append(entry.look(bgr))
-    return Watched(path.name, info.fps / step, info.height, glimpses, found)
+    return Watched(path.name, info.fps / step, info.height, frames, found)
+
+
+def _curious(entry: Entry) -> Entry:
+    low = min(entry.options.conf, REFERENCE)
+    return replace(entry, options=replace(entry.options, conf=low))

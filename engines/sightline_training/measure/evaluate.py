@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,15 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sightline_training.boxes import Array, iou
+from sightline_training.boxes import Array
 from sightline_training.detectors import Detector, settle
+from sightline_training.measure.matches import judge
 from sightline_training.samples import Sample
 
 Item = dict[str, Any]  # an annotation as pycocotools takes it
 
 TALL = 0.1  # of the picture's height: what a webcam mostly shows
-OVERLAP = 0.65  # suppression while measuring, as YOLOX is measured
+AP_OVERLAP = 0.65  # suppression under average precision, as YOLOX is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +112,9 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def run_over(samples: Sequence[Sample], detector: Detector) -> tuple[list[Array], float]:
-    """Detect on every sample; return the rows, suppressed, and the mean time of a picture in ms."""
-    found, spent = [], 0.0
-    for sample in samples:
-        start = time.perf_counter()
-        rows = detector(sample.bgr)
-        spent += time.perf_counter() - start
-        found.append(settle(rows, OVERLAP))
-    return found, 1000 * spent / max(1, len(samples))
+def run_over(samples: Sequence[Sample], detector: Detector) -> list[Array]:
+    """Detect on every sample; return the rows, suppressed as average precision is measured."""
+    return [settle(detector(sample.bgr), AP_OVERLAP) for sample in samples]
 
 
 def f1(samples: Sequence[Sample], found: Sequence[Array], label: int, confidence: float) -> float:
@@ -139,18 +133,8 @@ def count_matches(
     samples: Sequence[Sample], found: Sequence[Array], label: int, confidence: float = 0.0
 ) -> tuple[int, int, int]:
     """Count hits, false detections and missed boxes; crowds count neither way."""
-    hits = wrong = missed = 0
-    for sample, rows in zip(samples, found, strict=True):
-        mine = rows[(rows[:, 4] == label) & (rows[:, 5] >= confidence)]
-        boxes = sample.boxes[sample.boxes[:, 4] == label]
-        overlap = iou(mine[:, :4], boxes[:, :4])
-        taken = np.zeros(len(boxes), bool)
-        for row in overlap:
-            best = int(np.argmax(np.where(taken, -1, row))) if len(row) else -1
-            if best >= 0 and not taken[best] and row[best] >= 0.5:
-                hits += int(boxes[best, 5] > 0)
-                taken[best] = boxes[best, 5] > 0
-            else:
-                wrong += 1
-        missed += int((~taken & (boxes[:, 5] > 0)).sum())
-    return hits, wrong, missed
+    pairs = zip(samples, found, strict=True)
+    judged = [judge(sample, rows, label, confidence) for sample, rows in pairs]
+    missed = sum(int(one.missed.sum()) for one in judged)
+    hits = sum(len(one.boxes) for one in judged) - missed
+    return hits, sum(int(one.wrong.sum()) for one in judged), missed

@@ -12,7 +12,7 @@ from sightline_training.measure.aims import Verdict, judge
 from sightline_training.measure.alarms import Alarms, count, without_people
 from sightline_training.measure.candidates import Entry
 from sightline_training.measure.evaluate import (
-    OVERLAP,
+    AP_OVERLAP,
     Precision,
     average_precision,
     best_threshold,
@@ -72,7 +72,7 @@ def measure(entries: Sequence[Entry], data: Path) -> Held:
 def _figures(
     samples: Sequence[Sample], raw: Sequence[Array], shown: Sequence[Array], label: int
 ) -> Figures:
-    found = [settle(rows, OVERLAP) for rows in raw]
+    found = [settle(rows, AP_OVERLAP) for rows in raw]
     hits, wrong, missed = count_matches(samples, shown, label)
     return Figures(
         average_precision(samples, found, label),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from sightline_training.measure.alarms import Alarms, count, empty_frames
+from sightline_training.measure.aims import Verdict, judge
+from sightline_training.measure.alarms import Alarms, count
 from sightline_training.measure.candidates import Entry
 from sightline_training.measure.clips import Watched, watch
 from sightline_training.measure.steady import Steadiness, standing, steadiness, together
@@ -20,13 +19,20 @@ EMPTY_ROOM = f"{ROOM}, empty room"
 STEADY = (ROOM, "arjun_vtest.avi")
 # Whoever keeps a place here walks along the line of sight, in a crowd that hides him at times.
 WALKING = "swdee_people-walking.mp4"
-CARS_FPS = 1.0  # its frames hardly differ
+CALM_FPS = 1.0  # where nobody is: these frames hardly differ
+# Seconds of ROOM, looked through by eye, without a person, a foot or a shadow; the nearest one is
+# half a second away at least.
+EMPTY_S = (
+    *((0.5, 4.9), (21.3, 21.5), (46.3, 48.9), (71.3, 73.2)),
+    *((88.3, 90.5), (121.3, 121.9), (137.5, 138.8)),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnClips:
     """Every candidate on the clips, by its name."""
 
+    reference: str  # whose boxes say who stands still: its own row says little
     alarms: dict[str, list[Alarms]] = field(default_factory=dict)
     steady: dict[str, dict[str, Steadiness]] = field(default_factory=dict)  # then by clip
 
@@ -34,23 +40,36 @@ class OnClips:
         """Sum a candidate's steadiness over the clips in which people stand."""
         return together([self.steady[name][clip] for clip in STEADY])
 
+    def verdicts(self, name: str) -> list[Verdict]:
+        """Hold a candidate's flicker against the aim: on all these clips, and on each."""
+        whole = judge("flicker", self.overall(name).flicker, "both clips")
+        each = (judge("flicker", self.steady[name][clip].flicker, clip) for clip in STEADY)
+        return [whole, *each]
+
+
+def empty_frames(fps: float, frames: int) -> list[int]:
+    """List frames of ROOM, about one a second, in which nobody is."""
+    step = max(1, round(fps / CALM_FPS))
+    listed = (range(round(a * fps), round(b * fps) + 1, step) for a, b in EMPTY_S)
+    return [frame for part in listed for frame in part if frame < frames]
+
 
 def measure(entries: Sequence[Entry], reference: int, data: Path) -> OnClips:
     """Run every candidate over the clips; `reference` is the entry that says who is there."""
-    got = OnClips()
+    got = OnClips(entries[reference].candidate.name)
     for clip in (*STEADY, WALKING):
         watched = watch(data / "video" / clip, entries)
         if clip == ROOM:
-            empty = empty_frames(watched.glimpses, watched.found[reference], watched.fps)
-            _alarms(got, entries, watched, np.flatnonzero(empty).tolist(), EMPTY_ROOM)
+            empty = empty_frames(watched.fps, watched.frames)
+            _alarms(got, entries, watched, empty, EMPTY_ROOM)
         intervals = standing(watched.found[reference], watched.fps, watched.height)
         for entry, found in zip(entries, watched.found, strict=True):
             if 0 in entry.candidate.labels:
                 persons = [rows[(rows[:, 4] == 0) & entry.sure(rows)] for rows in found]
                 result = steadiness(intervals, persons, watched.fps)
                 got.steady.setdefault(entry.candidate.name, {})[clip] = result
-    watched = watch(data / "video" / CARS, entries, CARS_FPS)
-    _alarms(got, entries, watched, range(len(watched.glimpses)), CARS)
+    watched = watch(data / "video" / CARS, entries, CALM_FPS)
+    _alarms(got, entries, watched, range(watched.frames), CARS)
     return got
 
 
@@ -66,6 +85,7 @@ def steady_table(got: OnClips) -> str:
     """Lay out the steadiness of each candidate on each clip, and on all."""
     rows = []
     for name, clips in got.steady.items():
+        called = f"{name} (reference)" if name == got.reference else name
         standing = [(clip, clips[clip]) for clip in STEADY]
         walking = (f"{WALKING} (walkers, not in the sum)", clips[WALKING])
         for clip, one in [*standing, ("both", got.overall(name)), walking]:
@@ -73,7 +93,7 @@ def steady_table(got: OnClips) -> str:
             jitter = f"{one.jitter:.1f} %, {one.jumps:.1f} %" if one.moves else "-"
             rows.append(
                 (
-                    *(name, clip, str(one.persons), f"{one.seconds:.0f} s", str(one.frames)),
+                    *(called, clip, str(one.persons), f"{one.seconds:.0f} s", str(one.frames)),
                     *(str(one.missing), str(one.doubled), flicker, jitter),
                 )
             )

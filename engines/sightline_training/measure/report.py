@@ -21,32 +21,16 @@ from sightline_training.measure.candidates import (
     int8_of,
     listed,
 )
+from sightline_training.measure.material import require
 from sightline_training.measure.threshold import choose, score
 from sightline_training.measure.timing import end_to_end_ms, pictures_a_second
-from sightline_training.samples import SETS, read_picture
+from sightline_training.samples import read_picture
 
 LEGEND = """\
 AP50 tall: boxes over a tenth of the picture's height; AP50 small: the others.
 ms: letterbox, network, decoding and suppression of one picture; pictures/s: the network alone. Both
 medians, one picture at a time through OpenVINO at its default precision on two threads, all files
 in turns. All other figures through ONNX Runtime."""
-
-
-def require(model: Path, data: Path) -> None:
-    """Check that everything is there before anything is measured.
-
-    Raises:
-        FileNotFoundError: what is missing, and how to name another place.
-    """
-    wanted = [candidate.path for candidate in listed(model, data)]
-    wanted += [data / labels for labels, _ in SETS.values()]
-    wanted += [data / "video" / clip for clip in (*onclips.STEADY, onclips.WALKING, onclips.CARS)]
-    missing = [str(path) for path in wanted if not path.exists()]
-    if missing:
-        raise FileNotFoundError(
-            f"{', '.join(missing)} not found. --data names the folder of the material "
-            "(docs/testing.md), --model the ONNX file."
-        )
 
 
 def enter(candidate: Candidate, data: Path, confidence: float | None) -> Entry:
@@ -72,8 +56,13 @@ def evaluate(
     """Measure everything, say it part by part, and return what became of the aims.
 
     `empty` are the user's own pictures without people, of one folder.
+
+    Raises:
+        FileNotFoundError: material is missing; nothing was measured.
     """
     candidates = listed(model, data)
+    clips_used = (*onclips.STEADY, onclips.WALKING, onclips.CARS)
+    require([*(c.path for c in candidates), *(data / "video" / clip for clip in clips_used)], data)
     entries = [enter(candidate, data, confidence) for candidate in candidates]
     names = [candidate.name for candidate in candidates]
     held = heldout.measure(entries, data)
@@ -96,7 +85,7 @@ def evaluate(
         judge("size", model.stat().st_size / 1e6),
         judge("speed", a_second[name]),
         judge("int8 loss", max(loss.values()) if loss else None),
-        judge("flicker", clips.overall(name).flicker),
+        *clips.verdicts(name),
         *alarm_verdicts(alarms[name]),
     ]
     say(verdict_table(verdicts))
