@@ -1,7 +1,7 @@
 """The default threshold: chosen on the training side, so that the pictures kept aside stay out.
 
-The rule: of the thresholds whose mean F1 over the classes is within 0.015 of the best, the highest: on
-a live picture a false box annoys more than a missed one.
+The rule: of the thresholds whose mean F1 over the classes is within 0.015 of the best, the highest:
+on a live picture a false box annoys more than a missed one.
 
 The model has learnt from these pictures: F1 is flattered here, and false alarms are too few. What
 the chosen threshold gives on the pictures kept aside is printed by evaluate.
