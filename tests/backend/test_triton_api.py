@@ -31,7 +31,7 @@ from tests.fakes import encoded, grey
 from tests.triton.environment import TritonEnvironment
 
 PICTURE = encoded(grey(200))
-FIRST, SECOND = 2, 3  # artefacts of cam
+FIRST, SECOND = 3, 4  # artefacts of cam; 1 and 2 ship
 TOKEN = "a-long-password-of-mine"  # noqa: S105  of this test alone
 
 

@@ -105,8 +105,10 @@ async def test_what_cannot_be_taken_leaves_nothing(
 async def test_an_upload_is_read_in_another_process(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ours = (shipped_model(), shipped_model("int8"))
+
     def here(path: Path) -> ModelSpec:
-        assert path == shipped_model(), "a user's file was opened in the server's own process"
+        assert path in ours, "a user's file was opened in the server's own process"
         return recognise(path)
 
     monkeypatch.setattr(recognised, "recognise", here)
