@@ -8,8 +8,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -106,3 +106,10 @@ def lite(tmp_path: Path) -> Iterator[Store]:
 def my_model(tmp_path: Path) -> Path:
     """Return somebody's own ONNX file, without a sidecar."""
     return Path(shutil.copy(shipped_model(), tmp_path / "my model.onnx"))
+
+
+@pytest.fixture
+def restarted(tmp_path: Path, database_url: str | None) -> Iterator[Callable[[], Store]]:
+    """Return what opens the same store as the next process would."""
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(closing(open_store(tmp_path / "models", database_url)))
