@@ -113,3 +113,11 @@ def restarted(tmp_path: Path, database_url: str | None) -> Iterator[Callable[[],
     """Return what opens the same store as the next process would."""
     with ExitStack() as opened:
         yield lambda: opened.enter_context(closing(open_store(tmp_path / "models", database_url)))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that every user of this machine may enter."""
+    with tempfile.TemporaryDirectory(prefix="sightline-read-only-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)

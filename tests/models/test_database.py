@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -129,14 +127,6 @@ def test_a_folder_that_cannot_be_made_stops_writes_alone(tmp_path: Path) -> None
         assert [spec.name for spec in store.models.list()] == [SHIPPED_NAME]
         with pytest.raises(StoreError, match="SIGHTLINE_MODELS_DIR"):
             store.models.add(shipped_model(), "mine")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Return a folder that every user of this machine may enter."""
-    with tempfile.TemporaryDirectory(prefix="sightline-read-only-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 _READ_ONLY = """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -139,14 +138,6 @@ def test_a_model_that_somebody_called_so_before_keeps_its_name(lite: Store, my_m
     assert lite.models.model(INT8_NAME).active is not None
     lite.models.remove(INT8_NAME)
     assert lite.models.find(INT8_NAME).path == shipped_model("int8")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Return a folder that every user of this machine may enter."""
-    with tempfile.TemporaryDirectory(prefix="sightline-shipped-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 _READ_ONLY = """
